@@ -1,0 +1,115 @@
+// From data to work: which sequences a step trains on, and into which micro-batches they are cut.
+//
+// Pure functions of seed, step and data, never of the number of ranks: a micro-batch is the
+// canonical, indivisible unit of work. The loss reduction lives here and only here: it gives every
+// token a weight and the step a denominator; everything after this knows weighted sums only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <evengrad/dataset.hpp>
+
+namespace evengrad {
+
+/// How documents become sequences.
+enum class SequenceMode {
+    documents,  ///< each document by itself, cut where it exceeds seq_length
+    stream,     ///< all documents end to end, cut every seq_length tokens
+};
+
+struct PlanConfig {
+    SequenceMode sequences = SequenceMode::documents;
+    std::int64_t seq_length = 128;        ///< tokens
+    std::int64_t global_batch_size = 32;  ///< sequences a step
+    std::int64_t micro_batch_size = 4;    ///< sequences a micro-batch; unused with the next
+    std::int64_t micro_batch_tokens = 0;  ///< tokens a micro-batch at most; 0: count sequences
+    std::uint64_t seed = 1234;
+
+    std::vector<std::string> validate() const;  ///< all problems at once
+};
+
+/// A run of input positions. Position i reads tokens[begin + i] and predicts tokens[begin + i + 1].
+struct Sequence {
+    std::int64_t begin = 0;  ///< in Dataset::tokens
+    std::int32_t length = 0;
+    std::int32_t loss_tokens = 0;
+    std::int64_t document = 0;  ///< of its first token
+};
+
+std::vector<Sequence> cut_sequences(const Dataset& data, SequenceMode mode, std::int64_t seq_length);
+
+/// A bijection of [0, size) chosen by (seed, epoch): a shuffle that needs no memory. Four rounds of a
+/// Feistel network on Philox, with cycle walking (Black and Rogaway, "Ciphers with arbitrary finite
+/// domains", CT-RSA 2002).
+class Permutation {
+  public:
+    Permutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch);
+    std::uint64_t operator()(std::uint64_t index) const;
+
+  private:
+    std::uint64_t size_, seed_, epoch_;
+    unsigned half_bits_;
+};
+
+/// One micro-batch of a plan, as views into it. N positions, S sequences, end to end, no padding.
+struct MicroBatch {
+    std::span<const std::int32_t> lengths;       ///< [S], adds up to N
+    std::span<const std::int32_t> keys;          ///< [S] place in the global batch; keys dropout
+    std::span<const std::int64_t> sequence_ids;  ///< [S]
+    std::span<const std::int32_t> tokens;        ///< [N] inputs
+    std::span<const std::int32_t> targets;       ///< [N] what each position is to predict
+    std::span<const float> weights;              ///< [N] weight of that prediction's loss; 0: none
+};
+
+/// All work of one step. Flat arrays, so that it travels in a few broadcasts.
+struct StepPlan {
+    std::int64_t step = 0;   ///< 0 for the first
+    std::int64_t epoch = 0;  ///< 0 for the first
+    double denominator = 0;  ///< what the summed loss and gradient are divided by
+    std::vector<std::int64_t> sequence_begin{0};  ///< [M + 1] micro-batch k holds these sequences
+    std::vector<std::int64_t> token_begin{0};     ///< [M + 1] and these positions
+    std::vector<std::int64_t> loss_tokens;        ///< [M] positions with loss
+    std::vector<double> weight;                   ///< [M] their weights added up
+    std::vector<std::int64_t> sequence_ids;
+    std::vector<std::int32_t> lengths, keys, tokens, targets;
+    std::vector<float> weights;
+
+    std::int64_t size() const { return static_cast<std::int64_t>(loss_tokens.size()); }  ///< M
+    MicroBatch micro_batch(std::int64_t k) const;
+    std::int64_t total_loss_tokens() const;
+
+    /// Appends a micro-batch of these sequences; `keys` are their places in the global batch.
+    void append(const Dataset& data, std::span<const Sequence> sequences,
+                std::span<const std::int64_t> ids, std::span<const std::int32_t> keys);
+};
+
+/// The global batches of a training run, step by step. An epoch's last batch may be short (R4).
+class Planner {
+  public:
+    Planner(const Dataset& data, const PlanConfig& config);
+
+    std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
+    const std::vector<Sequence>& sequences() const { return sequences_; }
+    /// The plan of step `step` (0-based), token mean: weight 1 each, denominator their number.
+    StepPlan plan(std::int64_t step) const;
+    /// Every sequence once, in order, as one plan: for evaluation.
+    StepPlan plan_all() const;
+
+  private:
+    StepPlan cut(std::vector<std::int64_t> ids) const;
+
+    const Dataset* data_;
+    PlanConfig config_;
+    std::vector<Sequence> sequences_;
+    std::int64_t steps_per_epoch_;
+};
+
+/// Micro-batches (by index) of each node: longest processing time first onto the node that would
+/// finish it first, in proportion to ranks (Graham 1969). Each list is by falling cost.
+std::vector<std::vector<std::int64_t>> deal_to_nodes(std::span<const double> costs,
+                                                     std::span<const int> ranks_of_node);
+
+}  // namespace evengrad

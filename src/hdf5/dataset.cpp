@@ -1,0 +1,163 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/narrow.hpp"
+#include "hdf5/calls.hpp"
+
+namespace evengrad::hdf5 {
+
+namespace {
+
+// The library holds one decompressed chunk in memory. Ours are 1 MiB; a hostile file may say 4 GiB.
+constexpr std::uint64_t most_chunk_bytes = std::uint64_t{256} << 20;
+
+/// Refuses what would read other files, or far more memory than the dataset has.
+void check_layout(hid_t dataset, const TypeHandle& type, const Place& place) {
+    const PropertyHandle list(check(H5Dget_create_plist(dataset), "H5Dget_create_plist", place));
+    const H5D_layout_t layout = check(H5Pget_layout(list.id()), "H5Pget_layout", place);
+    if (layout == H5D_VIRTUAL)
+        throw Error(fmt::format("{}: is a virtual dataset, which would read other files; refused",
+                                describe(place)),
+                    "copy its data into the file itself");
+    if (layout == H5D_CONTIGUOUS &&
+        check(H5Pget_external_count(list.id()), "H5Pget_external_count", place) > 0)
+        throw Error(fmt::format("{}: keeps its data in another file (external storage); refused",
+                                describe(place)),
+                    "copy its data into the file itself");
+    if (layout == H5D_CHUNKED) {
+        hsize_t lengths[H5S_MAX_RANK];
+        const int rank =
+            check(H5Pget_chunk(list.id(), H5S_MAX_RANK, lengths), "H5Pget_chunk", place);
+        const Shape chunk(lengths, lengths + rank);
+        if (element_count(chunk) > most_chunk_bytes / H5Tget_size(type.id()))
+            throw Error(
+                fmt::format("{}: its chunks {} are too large", describe(place), to_string(chunk)));
+    }
+}
+
+/// Calls `use(file space, memory space, offset)` for the boxes that make up the elements
+/// [begin, begin + count) in row-major order: at most 2 * rank - 1 of them.
+template <class Use>
+void for_each_box(const Shape& shape, std::uint64_t begin, std::uint64_t count, const Place& place,
+                  Use use) {
+    const std::size_t rank = shape.size();
+    const SpaceHandle space = make_space(shape, place);
+    std::vector<hsize_t> start(rank), box(rank);
+    std::uint64_t done = 0;
+    while (done < count) {
+        // The coordinates of the first element, and the outermost dimension along which whole
+        // slices lie ahead: everything inside starts at zero and fits.
+        std::uint64_t rest = begin + done;
+        std::uint64_t slice = 1;
+        std::uint64_t taken = 1;
+        std::fill(box.begin(), box.end(), hsize_t{1});
+        bool aligned = true;
+        for (std::size_t d = rank; d-- > 0;) {
+            start[d] = rest % shape[d];
+            rest /= shape[d];
+            if (aligned && slice <= count - done) {
+                for (std::size_t inner = d + 1; inner < rank; ++inner) box[inner] = shape[inner];
+                box[d] = std::min<std::uint64_t>(shape[d] - start[d], (count - done) / slice);
+                taken = box[d] * slice;
+                aligned = start[d] == 0;
+            } else {
+                aligned = false;
+            }
+            slice *= shape[d];
+        }
+        if (rank > 0)
+            check(H5Sselect_hyperslab(space.id(), H5S_SELECT_SET, start.data(), nullptr, box.data(),
+                                      nullptr),
+                  "H5Sselect_hyperslab", place);
+        const SpaceHandle memory = make_space({taken}, place);
+        use(space.id(), memory.id(), done);
+        done += taken;
+    }
+}
+
+}  // namespace
+
+Dataset::Dataset(ObjectHandle handle) : Object(std::move(handle)) {
+    const Place place{id(), {}};
+    const TypeHandle type(check(H5Dget_type(id()), "H5Dget_type", place));
+    check_layout(id(), type, place);
+    const SpaceHandle space(check(H5Dget_space(id()), "H5Dget_space", place));
+    type_ = classify(type.id(), place);
+    shape_ = shape_of(space.id(), place);
+    size_ = element_count(shape_);
+}
+
+void Dataset::expect(Type type) const {
+    if (type_ != type)
+        throw Error(
+            fmt::format("{}: is {}, expected {}", where(), to_string(type_), to_string(type)));
+}
+
+void Dataset::expect(Type type, const Shape& shape) const {
+    expect(type);
+    if (shape_ != shape)
+        throw Error(fmt::format("{}: has the shape {}, expected {}", where(), to_string(shape_),
+                                to_string(shape)));
+}
+
+void Dataset::write_numbers(Type type, const void* values, std::uint64_t count,
+                            std::uint64_t begin) {
+    expect(type);
+    EVENGRAD_CHECK(begin <= size_ && count <= size_ - begin, "{}: elements {}+{} of {}", where(),
+                   begin, count, size_);
+    const Place place{id(), {}};
+    const std::size_t width = H5Tget_size(memory_type(type));
+    for_each_box(shape_, begin, count, place, [&](hid_t file, hid_t memory, std::uint64_t offset) {
+        check(H5Dwrite(id(), memory_type(type), memory, file, H5P_DEFAULT,
+                       static_cast<const std::byte*>(values) + offset * width),
+              "H5Dwrite", place);
+    });
+}
+
+void Dataset::read_numbers(Type type, void* values, std::uint64_t count,
+                           std::uint64_t begin) const {
+    expect(type);
+    EVENGRAD_CHECK(begin <= size_ && count <= size_ - begin, "{}: elements {}+{} of {}", where(),
+                   begin, count, size_);
+    const Place place{id(), {}};
+    const std::size_t width = H5Tget_size(memory_type(type));
+    for_each_box(shape_, begin, count, place, [&](hid_t file, hid_t memory, std::uint64_t offset) {
+        check(H5Dread(id(), memory_type(type), memory, file, H5P_DEFAULT,
+                      static_cast<std::byte*>(values) + offset * width),
+              "H5Dread", place);
+    });
+}
+
+void Dataset::write_texts(std::span<const std::string> values) {
+    if (values.empty()) return;
+    const Place place{id(), {}};
+    const TypeHandle type = string_type();
+    const std::vector<const char*> pointers = pointers_to(values, place);
+    check(H5Dwrite(id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()), "H5Dwrite",
+          place);
+}
+
+std::vector<std::string> Dataset::read_texts(std::uint64_t byte_limit) const {
+    if (size_ == 0) return {};
+    const Place place{id(), {}};
+    const TypeHandle in_file(check(H5Dget_type(id()), "H5Dget_type", place));
+    const TypeHandle type = string_type(check(H5Tget_cset(in_file.id()), "H5Tget_cset", place));
+    const SpaceHandle space = make_space(shape_, place);
+    // A small file can name one long text many times over: ask how much it would be.
+    hsize_t bytes = 0;
+    check(H5Dvlen_get_buf_size(id(), type.id(), space.id(), &bytes), "H5Dvlen_get_buf_size", place);
+    if (bytes > byte_limit)
+        throw Error(fmt::format("{}: has {} bytes of text, at most {} expected", where(), bytes,
+                                byte_limit));
+    std::vector<char*> pointers(narrow<std::size_t>(size_));
+    check(H5Dread(id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()), "H5Dread",
+          place);
+    std::vector<std::string> texts;
+    texts.reserve(pointers.size());
+    for (const char* text : pointers) texts.emplace_back(text ? text : "");
+    reclaim_strings(type.id(), space.id(), pointers.data());
+    return texts;
+}
+
+}  // namespace evengrad::hdf5

@@ -1,0 +1,91 @@
+// GPT-2's architecture, forward beside backward, for one micro-batch at a time.
+//
+// A function of weights and micro-batch alone: same bits on every rank. Sequences lie end to end;
+// a position attends within its own sequence. Only positions that carry a loss reach the head.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <evengrad/model.hpp>
+#include <evengrad/plan.hpp>
+
+#include "base/aligned.hpp"
+#include "kernels/rows.hpp"
+#include "model/gradient_sink.hpp"
+
+namespace evengrad {
+
+/// Sizes that decide how much scratch a micro-batch needs.
+struct MicroBatchSize {
+    Index tokens = 0;
+    Index longest_sequence = 0;
+    Index loss_rows = 0;
+
+    static MicroBatchSize of(const MicroBatch& batch);
+    /// The larger of each.
+    void include(const MicroBatchSize& other);
+};
+
+template <class T>
+class Gpt {
+  public:
+    Gpt(const GptConfig& config, const ParameterTable& table);
+
+    /// Scratch that micro-batches of this size need, bytes: activations, and largest gradient.
+    std::size_t scratch_bytes(const MicroBatchSize& size, bool backward) const;
+
+    /// Makes room for micro-batches up to this size. The only function that allocates.
+    void reserve(const MicroBatchSize& size, bool backward);
+    std::size_t reserved_bytes() const { return arena_.capacity(); }
+
+    /// Sum of weight * loss over the micro-batch, nats. `weights` is the flat parameter array.
+    double forward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout = {});
+
+    /// The same, and the gradient of that sum into `sink`: head, final norm, blocks from the last to
+    /// the first, embeddings; always in this order.
+    double forward_backward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout,
+                            GradientSink<T>& sink);
+
+    /// Logits of the positions whose weight is not 0, in order. logits: [those, vocab_size].
+    void logits(const T* weights, const MicroBatch& batch, T* logits);
+
+  private:
+    struct BlockTensors {
+        Index ln_1, qkv, attn_proj, ln_2, fc, mlp_proj;  ///< the weight; its bias is the next
+    };
+    struct BlockActivations {
+        T *input, *mean_1, *rstd_1, *qkv, *attention, *log_sum, *middle, *mean_2, *rstd_2, *hidden;
+    };
+    struct Pass;  ///< one micro-batch under way
+
+    void forward_trunk(Pass& pass);
+    void forward_block(Pass& pass, Index layer, T* output);
+    double head(Pass& pass, bool backward);
+    void backward_block(Pass& pass, Index layer);
+    void backward_embedding(Pass& pass);
+
+    /// y = x W^T + b
+    void linear(const Pass& pass, Index weight, const T* x, T* y) const;
+    /// Weight and bias gradients of a linear layer into the sink; dx = dy W unless null.
+    void linear_backward(Pass& pass, Index weight, const T* x, const T* dy, T* dx);
+    /// y = norm(x), from stored statistics.
+    void norm(const Pass& pass, Index weight, const T* x, const T* mean, const T* rstd, Index rows,
+              T* y) const;
+    /// dx += gradient by x of norm(x); gain and shift gradients into the sink.
+    void norm_backward(Pass& pass, Index weight, const T* x, const T* mean, const T* rstd,
+                       const T* dy, Index rows, T* dx);
+    /// Multiplies x: [N, hidden] by the mask of one site. Nothing without dropout.
+    void drop_rows(const Pass& pass, Index site, T* x);
+
+    const Tensor& tensor(Index t) const { return (*table_)[t]; }
+    Index head_chunk() const;
+
+    GptConfig config_;
+    const ParameterTable* table_;
+    Index wte_, wpe_, ln_f_;
+    std::vector<BlockTensors> blocks_;
+    Arena arena_;
+};
+
+}  // namespace evengrad

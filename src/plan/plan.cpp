@@ -1,0 +1,230 @@
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include <evengrad/plan.hpp>
+
+#include "base/narrow.hpp"
+#include "base/philox.hpp"
+
+namespace evengrad {
+
+namespace {
+
+std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+template <class T>
+std::span<const T> part(const std::vector<T>& values, std::int64_t begin, std::int64_t end) {
+    return std::span<const T>(values).subspan(at(begin), at(end - begin));
+}
+
+std::int32_t count_loss_tokens(const Dataset& data, std::int64_t begin, std::int64_t length) {
+    const auto first = data.loss.begin() + begin + 1;
+    return static_cast<std::int32_t>(std::count(first, first + length, std::uint8_t{1}));
+}
+
+}  // namespace
+
+std::vector<std::string> PlanConfig::validate() const {
+    std::vector<std::string> problems;
+    const auto positive = [&](std::int64_t value, const char* option) {
+        if (value < 1) problems.push_back(fmt::format("--{} must be at least 1, not {}", option, value));
+    };
+    positive(seq_length, "seq-length");
+    positive(global_batch_size, "global-batch-size");
+    if (micro_batch_tokens == 0) positive(micro_batch_size, "micro-batch-size");
+    if (micro_batch_tokens < 0)
+        problems.push_back(
+            fmt::format("--micro-batch-tokens must be at least 1, not {}", micro_batch_tokens));
+    if (seed >= seed_limit) problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
+    return problems;
+}
+
+std::vector<Sequence> cut_sequences(const Dataset& data, SequenceMode mode,
+                                    std::int64_t seq_length) {
+    std::vector<Sequence> sequences;
+    const auto cut = [&](std::int64_t begin, std::int64_t end, std::int64_t document) {
+        // The last token of a run is predicted but not read, so the next piece begins with it.
+        for (std::int64_t from = begin; from + 1 < end; from += seq_length) {
+            const std::int64_t length = std::min(seq_length, end - 1 - from);
+            while (document + 1 < data.documents() && data.offsets[at(document + 1)] <= from)
+                ++document;
+            sequences.push_back({from, narrow<std::int32_t>(length),
+                                 count_loss_tokens(data, from, length), document});
+        }
+    };
+    if (mode == SequenceMode::stream) {
+        cut(0, static_cast<std::int64_t>(data.tokens.size()), 0);
+    } else {
+        for (std::int64_t d = 0; d < data.documents(); ++d)
+            cut(data.offsets[at(d)], data.offsets[at(d + 1)], d);
+    }
+    return sequences;
+}
+
+Permutation::Permutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch)
+    : size_(size),
+      seed_(seed),
+      epoch_(epoch),
+      half_bits_((static_cast<unsigned>(std::bit_width(size)) + 2) / 2) {}
+
+std::uint64_t Permutation::operator()(std::uint64_t index) const {
+    EVENGRAD_CHECK(index < size_, "index {} of a permutation of {}", index, size_);
+    const Philox philox(seed_, RandomPurpose::shuffle);
+    const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;
+    do {
+        std::uint64_t left = index >> half_bits_;
+        std::uint64_t right = index & mask;
+        for (std::uint32_t round = 0; round < 4; ++round) {
+            const auto word = philox(static_cast<std::uint32_t>(right), round,
+                                     static_cast<std::uint32_t>(epoch_),
+                                     static_cast<std::uint32_t>(epoch_ >> 32))[0];
+            const std::uint64_t next = left ^ (word & mask);
+            left = right;
+            right = next;
+        }
+        index = left << half_bits_ | right;
+    } while (index >= size_);
+    return index;
+}
+
+MicroBatch StepPlan::micro_batch(std::int64_t k) const {
+    const auto s0 = sequence_begin[at(k)], s1 = sequence_begin[at(k + 1)];
+    const auto t0 = token_begin[at(k)], t1 = token_begin[at(k + 1)];
+    return {part(lengths, s0, s1), part(keys, s0, s1),    part(sequence_ids, s0, s1),
+            part(tokens, t0, t1),  part(targets, t0, t1), part(weights, t0, t1)};
+}
+
+std::int64_t StepPlan::total_loss_tokens() const {
+    return std::accumulate(loss_tokens.begin(), loss_tokens.end(), std::int64_t{0});
+}
+
+void StepPlan::append(const Dataset& data, std::span<const Sequence> sequences,
+                      std::span<const std::int64_t> ids, std::span<const std::int32_t> places) {
+    std::int64_t loss_count = 0;
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+        const Sequence& s = sequences[i];
+        sequence_ids.push_back(ids[i]);
+        lengths.push_back(s.length);
+        keys.push_back(places[i]);
+        loss_count += s.loss_tokens;
+        const auto first = data.tokens.begin() + s.begin;
+        tokens.insert(tokens.end(), first, first + s.length);
+        targets.insert(targets.end(), first + 1, first + 1 + s.length);
+        for (std::int64_t t = s.begin + 1; t <= s.begin + s.length; ++t)
+            weights.push_back(data.loss[at(t)] ? 1.0f : 0.0f);
+    }
+    sequence_begin.push_back(static_cast<std::int64_t>(sequence_ids.size()));
+    token_begin.push_back(static_cast<std::int64_t>(tokens.size()));
+    loss_tokens.push_back(loss_count);
+    weight.push_back(static_cast<double>(loss_count));
+}
+
+Planner::Planner(const Dataset& data, const PlanConfig& config)
+    : data_(&data),
+      config_(config),
+      sequences_(cut_sequences(data, config.sequences, config.seq_length)) {
+    const bool any_loss = std::any_of(sequences_.begin(), sequences_.end(),
+                                      [](const Sequence& s) { return s.loss_tokens > 0; });
+    if (!any_loss)
+        throw Error(fmt::format("{}: no token carries a loss, there is nothing to train on", data.source),
+                    "give data with text, or with completions");
+    const auto count = static_cast<std::int64_t>(sequences_.size());
+    steps_per_epoch_ = (count + config.global_batch_size - 1) / config.global_batch_size;
+}
+
+StepPlan Planner::plan(std::int64_t step) const {
+    const std::int64_t epoch = step / steps_per_epoch_;
+    const std::int64_t first = step % steps_per_epoch_ * config_.global_batch_size;
+    const auto count = static_cast<std::int64_t>(sequences_.size());
+    const std::int64_t last = std::min(first + config_.global_batch_size, count);
+    const Permutation shuffle(at(count), config_.seed, at(epoch));
+    std::vector<std::int64_t> ids;
+    for (std::int64_t i = first; i < last; ++i)
+        ids.push_back(static_cast<std::int64_t>(shuffle(static_cast<std::uint64_t>(i))));
+    StepPlan plan = cut(std::move(ids));
+    plan.step = step;
+    plan.epoch = epoch;
+    return plan;
+}
+
+StepPlan Planner::plan_all() const {
+    std::vector<std::int64_t> ids(sequences_.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    return cut(std::move(ids));
+}
+
+/// Whole sequences into micro-batches: by count in their order, or by tokens, the longest first,
+/// each into the first micro-batch with room (first-fit decreasing).
+StepPlan Planner::cut(std::vector<std::int64_t> ids) const {
+    const auto length_of = [&](std::int32_t place) {
+        return sequences_[at(ids[at(place)])].length;
+    };
+    std::vector<std::vector<std::int32_t>> bins;  // places in `ids`
+    std::vector<std::int32_t> places(ids.size());
+    std::iota(places.begin(), places.end(), 0);
+    if (config_.micro_batch_tokens > 0) {
+        std::stable_sort(places.begin(), places.end(), [&](std::int32_t a, std::int32_t b) {
+            return length_of(a) > length_of(b);
+        });
+        std::vector<std::int64_t> room;
+        std::size_t first_open = 0;  // bins before this have no room for even one token
+        for (const std::int32_t place : places) {
+            const std::int64_t need = length_of(place);
+            while (first_open < room.size() && room[first_open] <= 0) ++first_open;
+            std::size_t bin = first_open;
+            while (bin < room.size() && room[bin] < need) ++bin;
+            if (bin == room.size()) {
+                bins.emplace_back();
+                room.push_back(config_.micro_batch_tokens);
+            }
+            bins[bin].push_back(place);
+            room[bin] -= need;
+        }
+    } else {
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            if (i % at(config_.micro_batch_size) == 0) bins.emplace_back();
+            bins.back().push_back(places[i]);
+        }
+    }
+    StepPlan plan;
+    std::vector<Sequence> chosen;
+    std::vector<std::int64_t> chosen_ids;
+    for (const auto& bin : bins) {
+        chosen.clear();
+        chosen_ids.clear();
+        for (const std::int32_t place : bin) {
+            chosen_ids.push_back(ids[at(place)]);
+            chosen.push_back(sequences_[at(ids[at(place)])]);
+        }
+        plan.append(*data_, chosen, chosen_ids, bin);
+    }
+    plan.denominator = static_cast<double>(plan.total_loss_tokens());
+    return plan;
+}
+
+std::vector<std::vector<std::int64_t>> deal_to_nodes(std::span<const double> costs,
+                                                     std::span<const int> ranks_of_node) {
+    std::vector<std::int64_t> order(costs.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::int64_t a, std::int64_t b) { return costs[at(a)] > costs[at(b)]; });
+    std::vector<std::vector<std::int64_t>> dealt(ranks_of_node.size());
+    std::vector<double> load(ranks_of_node.size(), 0.0);
+    for (const std::int64_t k : order) {
+        std::size_t best = 0;
+        double best_end = 0.0;
+        for (std::size_t n = 0; n < load.size(); ++n) {
+            const double end = (load[n] + costs[at(k)]) / ranks_of_node[n];
+            if (n == 0 || end < best_end) {
+                best = n;
+                best_end = end;
+            }
+        }
+        load[best] += costs[at(k)];
+        dealt[best].push_back(k);
+    }
+    return dealt;
+}
+
+}  // namespace evengrad
