@@ -28,6 +28,16 @@ herr_t close_by_kind(IdKind kind, hid_t id) {
     return -1;
 }
 
+/// The text of a call that says its length first.
+template <class Get>
+std::string text_from(Get get) {
+    const ssize_t length = get(nullptr, 0);
+    if (length <= 0) return "?";
+    std::string text(static_cast<std::size_t>(length), '\0');
+    get(text.data(), text.size() + 1);
+    return text;
+}
+
 extern "C" herr_t add_reason(unsigned, const H5E_error2_t* entry, void* text) noexcept {
     try {
         static_cast<std::string*>(text)->append(
@@ -49,28 +59,28 @@ void close_id_quietly(IdKind kind, std::int64_t id) noexcept {
     close_by_kind(kind, id);
 }
 
-void be_quiet() {
+void start_library() {
+    // A file whose close failed (disk full) stays in the library's tables, half freed, and its exit
+    // handler would crash on it. All our files are closed by their owners; nothing is left to do.
+    H5dont_atexit();
     check(H5open(), "H5open", Place{});
     check(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr), "H5Eset_auto2", Place{});
 }
 
+std::string path_of(hid_t id) {
+    return text_from([&](char* out, std::size_t size) { return H5Iget_name(id, out, size); });
+}
+
 std::string describe(const Place& place) {
     if (place.id < 0) return place.name.empty() ? "an HDF5 file" : std::string(place.name);
-    const auto text_of = [&](auto get) {
-        const ssize_t length = get(nullptr, std::size_t{0});
-        if (length <= 0) return std::string("?");
-        std::string text(static_cast<std::size_t>(length), '\0');
-        get(text.data(), text.size() + 1);
-        return text;
-    };
-    std::string path =
-        text_of([&](char* out, std::size_t size) { return H5Iget_name(place.id, out, size); });
+    const std::string file =
+        text_from([&](char* out, std::size_t size) { return H5Fget_name(place.id, out, size); });
+    std::string path = path_of(place.id);
     if (!place.name.empty()) {
         if (path.back() != '/') path += '/';
         path += place.name;
     }
-    return text_of([&](char* out, std::size_t size) { return H5Fget_name(place.id, out, size); }) +
-           ": " + path;
+    return file + ": " + path;
 }
 
 void fail(const char* call, const Place& place) {

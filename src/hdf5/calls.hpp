@@ -23,16 +23,20 @@ struct Place {
     std::string_view name;  ///< of the object below `id`, or the file when there is no id
 };
 
-/// Turns off the library's own printing of errors. Safe to repeat.
-void be_quiet();
+/// To be called before anything else: turns off the library's own printing of errors and its exit
+/// handler. Safe to repeat.
+void start_library();
 
+/// The path of an open object in its file.
+std::string path_of(hid_t id);
 /// "FILE: /path/of/object"
 std::string describe(const Place& place);
 
 /// Throws Error with the place, the call and the library's own stack of messages.
 [[noreturn]] void fail(const char* call, const Place& place);
 
-/// The result of a call, which signals failure by a negative value.
+/// The result of a call, which signals failure by a negative value. Nothing may close an id between
+/// the call and its check: every call clears the stack of reasons.
 template <class Result>
 Result check(Result result, const char* call, const Place& place) {
     if (result < 0) fail(call, place);

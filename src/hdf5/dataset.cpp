@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 
 #include <fmt/format.h>
 
@@ -20,8 +21,7 @@ void check_layout(hid_t dataset, const TypeHandle& type, const Place& place) {
         throw Error(fmt::format("{}: is a virtual dataset, which would read other files; refused",
                                 describe(place)),
                     "copy its data into the file itself");
-    if (layout == H5D_CONTIGUOUS &&
-        check(H5Pget_external_count(list.id()), "H5Pget_external_count", place) > 0)
+    if (check(H5Pget_external_count(list.id()), "H5Pget_external_count", place) > 0)
         throw Error(fmt::format("{}: keeps its data in another file (external storage); refused",
                                 describe(place)),
                     "copy its data into the file itself");
@@ -75,6 +75,32 @@ void for_each_box(const Shape& shape, std::uint64_t begin, std::uint64_t count, 
         done += taken;
     }
 }
+
+/// Where the library puts the strings it reads. A small file can name one long text many times
+/// over, and says how long it is only while it is read.
+struct TextMemory {
+    explicit TextMemory(std::uint64_t byte_limit) : bytes_left(byte_limit) {}
+    std::uint64_t bytes_left;
+    bool is_full = false;
+    std::vector<std::unique_ptr<char[]>> pieces;
+};
+
+extern "C" void* allocate_text(std::size_t bytes, void* info) noexcept {
+    auto& memory = *static_cast<TextMemory*>(info);
+    if (bytes > memory.bytes_left) {
+        memory.is_full = true;
+        return nullptr;
+    }
+    try {
+        memory.pieces.push_back(std::make_unique<char[]>(bytes));
+        memory.bytes_left -= bytes;
+        return memory.pieces.back().get();
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+extern "C" void free_text(void*, void*) noexcept {}  // TextMemory keeps all to the end
 
 }  // namespace
 
@@ -143,20 +169,20 @@ std::vector<std::string> Dataset::read_texts(std::uint64_t byte_limit) const {
     const Place place{id(), {}};
     const TypeHandle in_file(check(H5Dget_type(id()), "H5Dget_type", place));
     const TypeHandle type = string_type(check(H5Tget_cset(in_file.id()), "H5Tget_cset", place));
-    const SpaceHandle space = make_space(shape_, place);
-    // A small file can name one long text many times over: ask how much it would be.
-    hsize_t bytes = 0;
-    check(H5Dvlen_get_buf_size(id(), type.id(), space.id(), &bytes), "H5Dvlen_get_buf_size", place);
-    if (bytes > byte_limit)
-        throw Error(fmt::format("{}: has {} bytes of text, at most {} expected", where(), bytes,
-                                byte_limit));
-    std::vector<char*> pointers(narrow<std::size_t>(size_));
-    check(H5Dread(id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()), "H5Dread",
-          place);
+    const PropertyHandle transfer(check(H5Pcreate(H5P_DATASET_XFER), "H5Pcreate", place));
+    TextMemory memory(byte_limit);
+    check(H5Pset_vlen_mem_manager(transfer.id(), allocate_text, &memory, free_text, &memory),
+          "H5Pset_vlen_mem_manager", place);
+    std::vector<const char*> pointers(narrow<std::size_t>(size_));
+    const herr_t result =
+        H5Dread(id(), type.id(), H5S_ALL, H5S_ALL, transfer.id(), pointers.data());
+    if (memory.is_full)
+        throw Error(
+            fmt::format("{}: has more text than the {} bytes expected", where(), byte_limit));
+    check(result, "H5Dread", place);
     std::vector<std::string> texts;
     texts.reserve(pointers.size());
     for (const char* text : pointers) texts.emplace_back(text ? text : "");
-    reclaim_strings(type.id(), space.id(), pointers.data());
     return texts;
 }
 

@@ -37,16 +37,16 @@ void try_open(const std::filesystem::path& path, int flags, const char* what) {
 }  // namespace
 
 File File::create(const std::filesystem::path& path) {
-    be_quiet();
+    start_library();
     try_open(path, O_WRONLY | O_CREAT, "write");
     const PropertyHandle creation = creation_properties(H5P_FILE_CREATE);
-    const hid_t file =
-        H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.id(), access_properties().id());
+    const PropertyHandle access = access_properties();
+    const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.id(), access.id());
     return File(path, FileHandle(check(file, "H5Fcreate", {-1, path.native()})));
 }
 
 File File::open(const std::filesystem::path& path) {
-    be_quiet();
+    start_library();
     const Place place{-1, path.native()};
     try_open(path, O_RDONLY | O_NONBLOCK, "read");
     if (!std::filesystem::is_regular_file(path))
@@ -59,7 +59,8 @@ File File::open(const std::filesystem::path& path) {
     if (is_hdf5 <= 0)
         throw Error(fmt::format("{} is not an HDF5 file", path.string()),
                     "give a file that evengrad wrote, and check that it was copied whole");
-    const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access_properties().id());
+    const PropertyHandle access = access_properties();
+    const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id());
     return File(path, FileHandle(check(file, "H5Fopen", place)));
 }
 
@@ -76,6 +77,8 @@ void File::close() {
               "H5Fget_obj_count", {-1, path_.native()});
     EVENGRAD_CHECK(open_objects == 0, "{} is closed while {} of its objects are in use",
                    path_.string(), open_objects);
+    // A failed flush can be recovered from; a failed close cannot.
+    check(H5Fflush(handle_.id(), H5F_SCOPE_LOCAL), "H5Fflush", {-1, path_.native()});
     try {
         handle_.close();
     } catch (const Error& error) {

@@ -14,6 +14,8 @@
 #include <ranges>
 #include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -201,7 +203,7 @@ class Group : public Object {
         read(path, {}, std::span<T>(&value, 1));
         return value;
     }
-    /// Refused above this many bytes.
+    /// Refused above this many bytes, an end mark for each string included.
     std::string read_text(const std::string& path, std::uint64_t byte_limit) const;
     /// Refused above this many strings or bytes (of all of them).
     std::vector<std::string> read_texts(const std::string& path, std::uint64_t limit,

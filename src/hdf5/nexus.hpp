@@ -19,6 +19,7 @@ struct RootInfo {
     std::string schema_version;  ///< "major.minor"
     std::string default_entry;   ///< the NXentry that a viewer opens; empty: none
 };
+/// Takes the group over: `write_root(file.root(), ...)`.
 void write_root(Group root, const RootInfo& info);
 
 /// @throws Error unless the file is complete, of this schema and of this major version.

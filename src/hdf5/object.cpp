@@ -22,7 +22,8 @@ void write_strings(hid_t object, const std::string& name, std::span<const std::s
                    const Shape& shape) {
     const Place place{object, name};
     const TypeHandle type = string_type();
-    const std::vector<const char*> pointers = pointers_to(strings, place);
+    std::vector<const char*> pointers = pointers_to(strings, place);
+    pointers.push_back(nullptr);  // an empty list, too, needs an address
     write_attribute(object, name, type.id(), type.id(), make_space(shape, place), pointers.data());
 }
 
@@ -75,8 +76,7 @@ T read_number(hid_t object, const std::string& name) {
 }  // namespace
 
 std::string Object::path() const {
-    const std::string place = where();
-    return place.substr(place.rfind(": ") + 2);
+    return path_of(id());
 }
 
 std::string Object::where() const {

@@ -63,7 +63,11 @@ PublishedFile::PublishedFile(fs::path target)
       file_(create_or_remove(temporary_)) {}
 
 PublishedFile::~PublishedFile() {
-    if (!published_) ::unlink(temporary_.c_str());
+    if (published_) return;
+    // Emptied first: should the disk be full, this makes the room without which the library could
+    // not write what it holds back, and so not close the file.
+    [[maybe_unused]] const int ignored = ::truncate(temporary_.c_str(), 0);
+    ::unlink(temporary_.c_str());
 }
 
 void PublishedFile::publish() {

@@ -4,10 +4,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <evengrad/error.hpp>
-
 #include "base/narrow.hpp"
 #include "mpi/internal.hpp"
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 
@@ -19,12 +18,12 @@ constexpr int message_tag = 0;
 template <class T>
 void all_reduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, MPI_Comm handle,
                 int rank) {
-    mpi::for_each_chunk(values.size(), mpi::chunk_bytes / sizeof(T),
-                        [&](std::size_t offset, int count) {
-                            mpi::check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset, count,
-                                                     type, operation, handle),
-                                       "MPI_Allreduce", rank);
-                        });
+    mpi::for_each_chunk(
+        values.size(), mpi::chunk_bytes / sizeof(T), [&](std::size_t offset, int count) {
+            mpi::check(
+                MPI_Allreduce(MPI_IN_PLACE, values.data() + offset, count, type, operation, handle),
+                "MPI_Allreduce", rank);
+        });
 }
 
 /// A message shorter than agreed would leave old values in place; longer ones MPI refuses itself.
@@ -53,8 +52,12 @@ Communicator::Communicator(Communicator&&) noexcept = default;
 Communicator& Communicator::operator=(Communicator&&) noexcept = default;
 Communicator::~Communicator() = default;
 
-int Communicator::rank() const noexcept { return impl_->rank; }
-int Communicator::size() const noexcept { return impl_->size; }
+int Communicator::rank() const noexcept {
+    return impl_->rank;
+}
+int Communicator::size() const noexcept {
+    return impl_->size;
+}
 
 Communicator Communicator::duplicate() const {
     MPI_Comm copy = MPI_COMM_NULL;
@@ -133,9 +136,8 @@ void Communicator::min(std::span<double> values) const {
 
 std::vector<std::int64_t> Communicator::all_gather(std::int64_t value) const {
     std::vector<std::int64_t> values(static_cast<std::size_t>(size()));
-    mpi::check(
-        MPI_Allgather(&value, 1, MPI_INT64_T, values.data(), 1, MPI_INT64_T, impl_->handle),
-        "MPI_Allgather", rank());
+    mpi::check(MPI_Allgather(&value, 1, MPI_INT64_T, values.data(), 1, MPI_INT64_T, impl_->handle),
+               "MPI_Allgather", rank());
     return values;
 }
 
@@ -159,10 +161,10 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
         offset += counts.back();
     }
     std::string joined(static_cast<std::size_t>(total), '\0');
-    mpi::check(MPI_Allgatherv(text.data(), counts[static_cast<std::size_t>(rank())], MPI_BYTE,
-                              joined.data(), counts.data(), offsets.data(), MPI_BYTE,
-                              impl_->handle),
-               "MPI_Allgatherv", rank());
+    mpi::check(
+        MPI_Allgatherv(text.data(), counts[static_cast<std::size_t>(rank())], MPI_BYTE,
+                       joined.data(), counts.data(), offsets.data(), MPI_BYTE, impl_->handle),
+        "MPI_Allgatherv", rank());
     std::vector<std::string> texts;
     for (std::size_t i = 0; i < counts.size(); ++i)
         texts.push_back(joined.substr(static_cast<std::size_t>(offsets[i]),
@@ -209,7 +211,8 @@ void Communicator::exchange(std::span<const T> out, int destination, std::span<T
                                 in_count > 0 ? source : MPI_PROC_NULL, message_tag, impl_->handle,
                                 &status),
                    "MPI_Sendrecv", rank());
-        if (in_count > 0) check_received(status, static_cast<int>(in_count), "MPI_Sendrecv", rank());
+        if (in_count > 0)
+            check_received(status, static_cast<int>(in_count), "MPI_Sendrecv", rank());
         out_bytes = out_bytes.subspan(out_count);
         in_bytes = in_bytes.subspan(in_count);
     }
@@ -221,11 +224,11 @@ void Communicator::abort(int exit_code) const noexcept {
     std::_Exit(exit_code == 0 ? 1 : exit_code);
 }
 
-#define EVENGRAD_MESSAGE_TYPE(T)                                                       \
-    template void Communicator::broadcast<T>(std::span<T>, int) const;                 \
-    template void Communicator::broadcast_resized<T>(std::vector<T>&, int) const;      \
-    template void Communicator::send<T>(std::span<const T>, int) const;                \
-    template void Communicator::receive<T>(std::span<T>, int) const;                   \
+#define EVENGRAD_MESSAGE_TYPE(T)                                                  \
+    template void Communicator::broadcast<T>(std::span<T>, int) const;            \
+    template void Communicator::broadcast_resized<T>(std::vector<T>&, int) const; \
+    template void Communicator::send<T>(std::span<const T>, int) const;           \
+    template void Communicator::receive<T>(std::span<T>, int) const;              \
     template void Communicator::exchange<T>(std::span<const T>, int, std::span<T>, int) const
 
 EVENGRAD_MESSAGE_TYPE(char);

@@ -93,7 +93,9 @@ void for_each_turn(const Topology& topology, bool owners_receive, Take&& take) {
     }
 }
 
-std::size_t at(std::int64_t position) { return static_cast<std::size_t>(position); }
+std::size_t at(std::int64_t position) {
+    return static_cast<std::size_t>(position);
+}
 
 void check_room(const Ownership& ownership, std::size_t size) {
     const auto& blocks = ownership.blocks();
@@ -154,8 +156,7 @@ void reduce_to_owners(const Topology& topology, const Ownership& ownership,
     // needed between, only the caller's before and after.
     for_each_turn(topology, true, [&](Turn turn) {
         const bool gives = turn.destination >= 0 && sends;
-        const bool takes =
-            turn.source >= 0 && contributed[at(topology.node_of(turn.source))] != 0;
+        const bool takes = turn.source >= 0 && contributed[at(topology.node_of(turn.source))] != 0;
         Pieces out;
         Pieces in;
         if (gives) out = Pieces(ownership, ownership.of_rank(turn.destination), limit);

@@ -1,10 +1,13 @@
 // What the .cpp files of this room share. The only header of evengrad that includes mpi.h.
 #pragma once
 
-#include <mpi.h>
-
 #include <algorithm>
 #include <cstddef>
+
+// The C++ bindings were removed in MPI 3; their headers still come along, with warnings.
+#define OMPI_SKIP_MPICXX 1
+#define MPICH_SKIP_MPICXX 1
+#include <mpi.h>
 
 #include <evengrad/communicator.hpp>
 

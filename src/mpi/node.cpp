@@ -1,8 +1,8 @@
 #include "mpi/node.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
+
+#include <sched.h>
 
 #include <evengrad/error.hpp>
 
@@ -71,6 +71,8 @@ SpinLock::SpinLock(std::uint32_t& word) : word_(&word) {
     }
 }
 
-SpinLock::~SpinLock() { std::atomic_ref(*word_).store(0, std::memory_order_release); }
+SpinLock::~SpinLock() {
+    std::atomic_ref(*word_).store(0, std::memory_order_release);
+}
 
 }  // namespace evengrad

@@ -1,19 +1,18 @@
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
 
-#include <evengrad/error.hpp>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/aligned.hpp"
 #include "mpi/internal.hpp"
 #include "mpi/node.hpp"
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 
@@ -61,15 +60,17 @@ std::int64_t free_bytes(const std::string& folder, int ranks) {
     return static_cast<std::int64_t>(info.f_bavail) * static_cast<std::int64_t>(info.f_frsize);
 }
 
-double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+double mebibytes(std::int64_t bytes) {
+    return static_cast<double>(bytes) / (1 << 20);
+}
 
 /// Page-aligned first address of a rank's share of [begin, begin + bytes). All ranks find the same
 /// places, since a segment lies at the same offset in its page for each of them.
 std::uintptr_t share_begin(std::uintptr_t begin, std::size_t bytes, int rank, int ranks) {
     if (rank == ranks) return begin + bytes;
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t offset = bytes / static_cast<std::size_t>(ranks) *
-                               static_cast<std::size_t>(rank);
+    const std::size_t offset =
+        bytes / static_cast<std::size_t>(ranks) * static_cast<std::size_t>(rank);
     return std::max(begin, (begin + offset) / page * page);
 }
 
@@ -198,7 +199,9 @@ NodeMemory::~NodeMemory() = default;
 NodeMemory::NodeMemory(NodeMemory&&) noexcept = default;
 NodeMemory& NodeMemory::operator=(NodeMemory&&) noexcept = default;
 
-std::span<std::byte> NodeMemory::bytes() const { return {impl_->begin, impl_->size}; }
+std::span<std::byte> NodeMemory::bytes() const {
+    return {impl_->begin, impl_->size};
+}
 
 void NodeMemory::barrier() const {
     if (impl_->window == MPI_WIN_NULL) return;

@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <evengrad/error.hpp>
-
 #include "mpi/exchange.hpp"
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 

@@ -1,12 +1,11 @@
-#include <unistd.h>
-
 #include <array>
 #include <exception>
 #include <string>
 
-#include <evengrad/error.hpp>
+#include <unistd.h>
 
 #include "mpi/internal.hpp"
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 

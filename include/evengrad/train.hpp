@@ -1,0 +1,133 @@
+// Training: one step at a time, over all ranks of a communicator.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <evengrad/communicator.hpp>
+#include <evengrad/dataset.hpp>
+#include <evengrad/model.hpp>
+#include <evengrad/optimizer.hpp>
+#include <evengrad/plan.hpp>
+
+namespace evengrad {
+
+/// Everything that decides what a run computes, and how it is spread.
+struct TrainConfig {
+    GptConfig model;
+    PlanConfig plan;
+    OptimizerConfig optimizer;
+    ScheduleConfig schedule;
+    std::uint64_t seed = 1234;
+    int ranks_per_node = 0;         ///< cut machines into nodes of this many ranks; 0: whole machines
+    bool allow_mixed_cpus = false;  ///< go on when ranks don't compute the same bits
+
+    std::vector<std::string> validate() const;  ///< all problems at once
+};
+
+/// Parts of a step, for timing.
+enum class Phase { plan, compute, accumulate, wait, reduce, update, share };
+inline constexpr std::size_t phase_count = 7;
+inline constexpr std::array<const char*, phase_count> phase_names = {
+    "plan", "compute", "accumulate", "wait", "reduce", "update", "share"};
+
+/// What is known after a step; the same on every rank, but for `phases` (this rank's own).
+struct StepRecord {
+    std::int64_t step = 0;  ///< 1 for the first
+    std::int64_t epoch = 0;
+    std::optional<double> loss;  ///< weighted mean, nats per token; none when no token had a loss
+    std::int64_t loss_tokens = 0;
+    std::int64_t tokens = 0;  ///< positions computed
+    std::int64_t sequences = 0;
+    std::int64_t micro_batches = 0;
+    double grad_norm = 0.0;          ///< global, of the mean gradient, before clipping
+    double clipped_grad_norm = 0.0;  ///< after
+    double lr = 0.0;
+    bool recomputed = false;  ///< a tensor's quantum didn't fit and the step was computed twice
+    double seconds = 0.0;     ///< wall time (rank 0's)
+    std::array<double, 3> busy{};  ///< share of the compute phase that ranks computed: min, mean, max
+    std::array<double, phase_count> phases{};  ///< seconds
+};
+
+struct Evaluation {
+    double loss = 0.0;  ///< mean over all tokens with a loss, nats
+    std::int64_t loss_tokens = 0;
+};
+
+/// One line of the ledger, as the public sees it: who computed which micro-batch.
+struct LedgerEntry {
+    double loss = 0.0;
+    double weight = 0.0;
+    std::int64_t tokens = 0;
+    double squared_norm = 0.0;
+    std::int64_t rank = 0;
+    double seconds = 0.0;
+};
+
+/// Places where tests put in what must not happen by itself. Steps are counted from 1, and all
+/// ranks must be given the same hooks.
+struct TestHooks {
+    /// Another order of a node's micro-batches.
+    std::function<void(std::vector<std::int64_t>&)> order;
+    std::int64_t misfit_at_step = 0;      ///< pretend that quanta are 2^30 too fine
+    bool misfit_twice = false;            ///< and again when the step is computed once more
+    std::int64_t nan_at_step = 0;         ///< plant a NaN in
+    std::int64_t nan_micro_batch = 0;     ///<   this micro-batch's
+    std::string nan_tensor;               ///<   gradient of this tensor
+    std::int64_t flip_bit_at_step = 0;    ///< flip one bit of an integer sum before the reduction
+    std::int64_t lose_row_at_step = 0;    ///< forget one ledger row
+};
+
+/// Trains a GPT. All ranks of the communicator make one and call its @collective functions in the
+/// same order; only rank 0 needs data.
+class Trainer {
+  public:
+    /// @collective Weights are initialized from the seed. `data` matters on rank 0 only, and must
+    /// outlive the trainer. @throws Error: configuration, shared memory, mixed CPUs, self-test.
+    Trainer(const Communicator& world, const TrainConfig& config, const Dataset* data,
+            TestHooks hooks = {});
+    ~Trainer();
+    Trainer(Trainer&&) noexcept;
+
+    /// @collective One global batch: plan, compute, sum, normalize, clip, update.
+    /// @throws Error: a gradient that is no number (naming tensor, step, micro-batch, documents),
+    /// corrupted sums, a second misfit, a ledger that isn't as planned.
+    StepRecord step();
+
+    /// @collective Mean loss over every token of `data` (rank 0's) that carries one.
+    Evaluation evaluate(const Dataset* data);
+
+    std::int64_t steps_done() const;  ///< @local
+    const TrainConfig& config() const;
+    const ParameterTable& parameters() const;
+    std::span<const float> weights() const;         ///< @local the flat array, shared in the node
+    const std::vector<LedgerEntry>& ledger() const;  ///< @local of the last step, in plan order
+
+    /// @collective Digest of weights, moments and resume state, on every rank.
+    std::string digest();
+
+    /// Memory of one node, bytes, by part; and this rank's scratch.
+    struct Memory {
+        std::size_t weights, sums, moments, scratch_per_rank;
+    };
+    Memory memory() const;   ///< @local
+    int node_count() const;  ///< @local
+
+    struct State;  ///< for the rooms that save and restore a run (train/state.hpp)
+    State& state() { return *state_; }
+
+  private:
+    std::unique_ptr<State> state_;
+};
+
+/// The optimizer-step-independent arithmetic of this machine: digests of a real matrix product, exp
+/// and tanh. @local
+std::string arithmetic_fingerprint();
+
+}  // namespace evengrad

@@ -1,0 +1,153 @@
+#include <fmt/ranges.h>
+
+#include <evengrad/checkpoint.hpp>
+#include <evengrad/error.hpp>
+
+#include "base/digest.hpp"
+#include "checkpoint/save.hpp"
+#include "checkpoint/schema.hpp"
+#include "hdf5/nexus.hpp"
+
+namespace evengrad {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// More than any real checkpoint has, so that a hostile one can't make us allocate without bound.
+constexpr std::uint64_t note_bytes = 1 << 20;
+constexpr std::uint64_t most_steps = std::uint64_t{1} << 28;
+
+TrainingHistory read_history(const hdf5::Group& root) {
+    TrainingHistory history;
+    if (!root.exists("training/step")) return history;
+    const hdf5::Group training = root.open_group("training");
+    history.step = training.read<std::int64_t>("step", most_steps);
+    const hdf5::Shape shape{history.step.size()};
+    const auto curve = [&]<class T>(const char* path, std::vector<T>& values) {
+        values.resize(history.step.size());
+        training.read(path, shape, std::span<T>(values));
+    };
+    curve("loss/train_loss", history.loss);
+    curve("grad_norm/before_clip", history.grad_norm);
+    curve("grad_norm/after_clip", history.clipped_grad_norm);
+    curve("learning_rate/learning_rate", history.lr);
+    curve("tokens/tokens", history.loss_tokens);
+    curve("tokens_per_second/tokens_per_second", history.tokens_per_second);
+    if (!training.exists("validation")) return history;
+    history.validation_step = training.read<std::int64_t>("validation/step", most_steps);
+    history.validation_loss.resize(history.validation_step.size());
+    training.read("validation/validation_loss", {history.validation_step.size()},
+                  std::span<double>(history.validation_loss));
+    return history;
+}
+
+CheckpointState read_state(const hdf5::Group& root, const ParameterTable& table) {
+    CheckpointState state;
+    const hdf5::Group group = root.open_group("state");
+    state.step = group.read_scalar<std::int64_t>("step");
+    state.epoch = group.read_scalar<std::int64_t>("epoch");
+    state.updates = group.read_scalar<std::int64_t>("updates");
+    state.seed = group.read_scalar<std::uint64_t>("seed");
+    state.quantum_exponents.resize(static_cast<std::size_t>(table.size()));
+    group.read("quantum_exponent", {state.quantum_exponents.size()},
+               std::span<std::int32_t>(state.quantum_exponents));
+    for (const std::int32_t exponent : state.quantum_exponents)
+        if (exponent != std::numeric_limits<std::int32_t>::min() &&
+            (exponent < -300 || exponent > 200))
+            throw Error(fmt::format("{}: a quantum exponent of {}", group.where(), exponent),
+                        "the checkpoint is damaged");
+    if (state.step < 0 || state.updates < 0 || state.updates > state.step || state.epoch < 0)
+        throw Error(fmt::format("{}: step {}, {} updates, epoch {}", group.where(), state.step,
+                                state.updates, state.epoch),
+                    "the checkpoint is damaged");
+    state.data_digest = group.read_text("data_digest", note_bytes);
+    state.options = group.read_text("options/data", note_bytes);
+    return state;
+}
+
+}  // namespace
+
+fs::path find_checkpoint(const fs::path& path) {
+    std::error_code failed;
+    const fs::path candidate = fs::is_directory(path, failed) ? path / "latest" : path;
+    if (!fs::is_regular_file(candidate, failed))
+        throw Error(fmt::format("there is no checkpoint at {}", candidate.string()),
+                    "name a checkpoint file (step-....h5) or the folder of a run that has saved");
+    return fs::canonical(candidate);
+}
+
+CheckpointInfo read_checkpoint_info(const fs::path& file) {
+    const hdf5::File in = hdf5::File::open(file);
+    const hdf5::Group root = in.root();
+    hdf5::check_root(root, schema::name, schema::major_version);
+    CheckpointInfo info;
+    info.path = file;
+    info.creator_version = root.get<std::string>("creator_version");
+    info.file_time = root.get<std::string>("file_time");
+    const hdf5::Group model = root.open_group("model");
+    if (const auto architecture = model.get<std::string>("architecture"); architecture != "gpt")
+        throw Error(fmt::format("{}: the architecture is '{}', this version knows 'gpt'",
+                                model.where(), architecture));
+    info.model = schema::model_from_json(model.read_text("config/data", note_bytes),
+                                         model.where() + "/config");
+    info.optimizer = root.open_group("optimizer").get<std::string>("algorithm");
+    if (info.optimizer != "adamw" && info.optimizer != "sgd")
+        throw Error(fmt::format("{}: unknown optimizer '{}'", file.string(), info.optimizer));
+    info.moments = info.optimizer == "adamw" ? 2 : 0;
+    // The table of a model that the file can't hold would be a way to exhaust memory.
+    const std::uint64_t floats = fs::file_size(file) / sizeof(float);
+    const GptConfig& m = info.model;
+    const double parameters =
+        static_cast<double>(m.vocab_size + m.seq_length) * static_cast<double>(m.hidden_size) +
+        static_cast<double>(m.num_layers) * static_cast<double>(m.hidden_size) *
+            (4.0 * static_cast<double>(m.hidden_size) + 2.0 * static_cast<double>(m.ffn_size()));
+    if (parameters > static_cast<double>(floats))
+        throw Error(fmt::format("{}: a model of about {:.3g} parameters can't be in {} bytes",
+                                file.string(), parameters, fs::file_size(file)),
+                    "the checkpoint is damaged");
+    info.state = read_state(root, ParameterTable(info.model));
+    info.history = read_history(root);
+    return info;
+}
+
+void read_checkpoint_tensor(const fs::path& file, const Tensor& tensor, TensorPart part,
+                            std::span<float> values) {
+    const hdf5::File in = hdf5::File::open(file);
+    const hdf5::Dataset dataset = in.root().open_dataset(tensor_path(part, tensor.name));
+    hdf5::Shape shape;
+    for (const Index extent : tensor.shape) shape.push_back(static_cast<std::uint64_t>(extent));
+    dataset.expect(hdf5::Type::f32, shape);
+    EVENGRAD_CHECK(dataset.size() == values.size(), "{} values for {}", values.size(), tensor.name);
+    dataset.read(values);
+    const auto stored = dataset.get<std::uint32_t>(schema::checksum_attribute);
+    const std::uint32_t found = crc32c(std::as_bytes(values));
+    if (found != stored)
+        throw Error(fmt::format("{}: its checksum is {:08x}, {:08x} was stored: the data is damaged",
+                                dataset.where(), found, stored),
+                    "use an earlier checkpoint");
+}
+
+std::vector<float> read_checkpoint_weights(const CheckpointInfo& info,
+                                           const ParameterTable& table) {
+    std::vector<float> flat(static_cast<std::size_t>(table.flat_size()), 0.0f);
+    for (const Tensor& tensor : table.tensors())
+        read_checkpoint_tensor(info.path, tensor, TensorPart::weights,
+                               std::span(flat).subspan(static_cast<std::size_t>(tensor.offset),
+                                                       static_cast<std::size_t>(tensor.count)));
+    return flat;
+}
+
+std::string checkpoint_digest(const CheckpointInfo& info) {
+    const ParameterTable table(info.model);
+    std::vector<float> values(static_cast<std::size_t>(table.largest_tensor()));
+    return digest_state(info.state, table, info.moments,
+                        [&](const Tensor& tensor, TensorPart part) -> std::span<const float> {
+                            const auto span =
+                                std::span(values).first(static_cast<std::size_t>(tensor.count));
+                            read_checkpoint_tensor(info.path, tensor, part, span);
+                            return span;
+                        });
+}
+
+}  // namespace evengrad

@@ -1,0 +1,178 @@
+#include "checkpoint/save.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include <evengrad/dataset.hpp>
+
+#include "base/digest.hpp"
+#include "checkpoint/schema.hpp"
+#include "hdf5/nexus.hpp"
+#include "hdf5/publish.hpp"
+
+namespace evengrad {
+
+namespace {
+
+hdf5::Shape file_shape(const Tensor& tensor) {
+    hdf5::Shape shape;
+    for (const Index extent : tensor.shape) shape.push_back(static_cast<std::uint64_t>(extent));
+    return shape;
+}
+
+void write_note(hdf5::Group& parent, const std::string& name, const std::string& type,
+                const std::string& data) {
+    hdf5::Group note = parent.create_group(name, "NXnote");
+    note.write_text("type", type);
+    note.write_text("data", data);
+}
+
+void write_tensor(hdf5::Group& root, const Tensor& tensor, Index index, TensorPart part,
+                  std::span<const float> values) {
+    std::vector<std::string> dims{tensor.shape.size() == 2 ? "out" : "channel"};
+    if (tensor.shape.size() == 2) dims.emplace_back("in");
+    const hdf5::Attributes attributes{
+        {"name", tensor.name},
+        {"dims", dims},
+        {"index", static_cast<std::int64_t>(index)},
+        {schema::checksum_attribute, crc32c(std::as_bytes(values))},
+    };
+    root.write(tensor_path(part, tensor.name), values, file_shape(tensor), attributes);
+}
+
+void write_model(hdf5::Group& root, const GptConfig& config) {
+    hdf5::Group model = root.create_group("model");
+    model.set("architecture", std::string("gpt"));
+    write_note(model, "config", "application/json", schema::to_json(config));
+    const nlohmann::json tokenizer{{"kind", "byte"},
+                                   {"vocabulary_size", ByteTokenizer::vocabulary_size},
+                                   {"end_of_text", ByteTokenizer::end_of_text}};
+    write_note(model, "tokenizer", "application/json", tokenizer.dump(2));
+}
+
+void write_state(hdf5::Group& root, const CheckpointState& state) {
+    hdf5::Group group = root.create_group("state");
+    group.write_scalar("step", state.step);
+    group.write_scalar("epoch", state.epoch);
+    group.write_scalar("updates", state.updates);
+    group.write_scalar("seed", state.seed);
+    group.write("quantum_exponent", state.quantum_exponents, {state.quantum_exponents.size()});
+    group.write_text("data_digest", state.data_digest);
+    write_note(group, "options", "text/plain", state.options);
+}
+
+void write_training(hdf5::Group& root, const TrainingHistory& history) {
+    hdf5::Group training = root.create_group("training", "NXentry");
+    if (history.step.empty()) return;
+    training.set("default", std::string("loss"));
+    const hdf5::Dataset step =
+        hdf5::write_scale(training, {"step", "step", "optimizer step"}, history.step);
+    const auto curve = [&](const char* group_name, const hdf5::Label& label, const auto& values) {
+        hdf5::Group group = training.create_group(group_name, "NXdata");
+        hdf5::write_nxdata(group, label, values, {&step});
+        return group;
+    };
+    curve("loss", {"train_loss", "nats", "training loss per token"}, history.loss);
+    hdf5::Group norm = curve("grad_norm", {"before_clip", "1", "gradient norm before clipping"},
+                             history.grad_norm);
+    hdf5::add_auxiliary_signal(norm, {"after_clip", "1", "gradient norm after clipping"},
+                               history.clipped_grad_norm);
+    curve("learning_rate", {"learning_rate", "1", "learning rate"}, history.lr);
+    curve("tokens", {"tokens", "tokens", "tokens with a loss"}, history.loss_tokens);
+    curve("tokens_per_second", {"tokens_per_second", "tokens/s", "tokens per second"},
+          history.tokens_per_second);
+    if (history.validation_step.empty()) return;
+    hdf5::Group validation = training.create_group("validation", "NXdata");
+    const hdf5::Dataset own_step =
+        hdf5::write_scale(validation, {"step", "step", "optimizer step"}, history.validation_step);
+    hdf5::write_nxdata(validation, {"validation_loss", "nats", "held-out loss per token"},
+                       history.validation_loss, {&own_step});
+}
+
+}  // namespace
+
+std::string tensor_path(TensorPart part, const std::string& name) {
+    static constexpr const char* groups[] = {"model/parameters/", "optimizer/exp_avg/",
+                                             "optimizer/exp_avg_sq/"};
+    std::string path = groups[static_cast<int>(part)] + name;
+    std::replace(path.begin(), path.end(), '.', '/');
+    return path;
+}
+
+void save_checkpoint(const std::filesystem::path& file, const RunTensors& tensors,
+                     const GptConfig& model, const CheckpointState& state,
+                     const TrainingHistory& history) {
+    const ParameterTable& table = tensors.table;
+    const bool root_rank = tensors.topology.world().rank() == 0;
+    std::vector<float> values(root_rank ? static_cast<std::size_t>(table.largest_tensor()) : 0);
+    std::optional<hdf5::PublishedFile> out;
+    std::optional<hdf5::Group> root;
+    if (root_rank) {
+        out.emplace(file);
+        hdf5::write_root(out->root(), {schema::name, schema::version, "training"});
+        root.emplace(out->root());
+        write_model(*root, model);
+        hdf5::Group optimizer = root->create_group("optimizer");
+        optimizer.set("algorithm", std::string(schema::name_of(tensors.optimizer.config().kind)));
+        optimizer.set("step", state.updates);
+        write_state(*root, state);
+        write_training(*root, history);
+    }
+    for (Index t = 0; t < table.size(); ++t) {
+        const Tensor& tensor = table[t];
+        const auto count = static_cast<std::size_t>(tensor.count);
+        if (root_rank)
+            write_tensor(*root, tensor, t, TensorPart::weights,
+                         tensors.weights.subspan(static_cast<std::size_t>(tensor.offset), count));
+        for (int which = 0; which < tensors.optimizer.moments(); ++which) {
+            const auto whole = root_rank ? std::span(values).first(count) : std::span<float>();
+            gather_owned(tensors.topology, tensors.ownership, tensors.optimizer.moment(which),
+                         {tensor.first_block, tensor.first_block + tensor.block_count}, whole);
+            if (root_rank)
+                write_tensor(*root, tensor, t, static_cast<TensorPart>(which + 1), whole);
+        }
+    }
+    if (!root_rank) return;
+    root.reset();
+    out->publish();
+}
+
+void load_tensors(const std::filesystem::path& file, const RunTensors& tensors) {
+    const ParameterTable& table = tensors.table;
+    const bool root_rank = tensors.topology.world().rank() == 0;
+    std::vector<float> values(root_rank ? static_cast<std::size_t>(table.largest_tensor()) : 0);
+    for (const Tensor& tensor : table.tensors()) {
+        const auto count = static_cast<std::size_t>(tensor.count);
+        if (root_rank)
+            read_checkpoint_tensor(
+                file, tensor, TensorPart::weights,
+                tensors.weights.subspan(static_cast<std::size_t>(tensor.offset), count));
+        for (int which = 0; which < tensors.optimizer.moments(); ++which) {
+            const auto whole = root_rank ? std::span(values).first(count) : std::span<float>();
+            if (root_rank)
+                read_checkpoint_tensor(file, tensor, static_cast<TensorPart>(which + 1), whole);
+            scatter_owned(tensors.topology, tensors.ownership, whole,
+                          {tensor.first_block, tensor.first_block + tensor.block_count},
+                          tensors.optimizer.moment(which));
+        }
+    }
+}
+
+std::string digest_state(
+    const CheckpointState& state, const ParameterTable& table, int moments,
+    const std::function<std::span<const float>(const Tensor&, TensorPart)>& fetch) {
+    Digest digest;
+    digest.add(state.step);
+    digest.add(state.updates);
+    digest.add(state.seed);
+    for (const std::int32_t exponent : state.quantum_exponents) digest.add(exponent);
+    for (const Tensor& tensor : table.tensors()) {
+        digest.add(tensor.name);
+        for (int part = 0; part <= moments; ++part)
+            digest.add(fetch(tensor, static_cast<TensorPart>(part)));
+    }
+    return digest.hex();
+}
+
+}  // namespace evengrad

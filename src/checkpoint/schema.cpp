@@ -1,0 +1,55 @@
+#include "checkpoint/schema.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <evengrad/error.hpp>
+
+namespace evengrad::schema {
+
+std::string_view name_of(OptimizerKind kind) {
+    return kind == OptimizerKind::sgd ? "sgd" : "adamw";
+}
+
+std::string to_json(const GptConfig& config) {
+    const nlohmann::ordered_json json{
+        {"num_layers", config.num_layers},
+        {"hidden_size", config.hidden_size},
+        {"ffn_hidden_size", config.ffn_size()},
+        {"num_attention_heads", config.num_attention_heads},
+        {"seq_length", config.seq_length},
+        {"vocab_size", config.vocab_size},
+        {"init_method_std", config.init_method_std},
+        {"dropout", config.dropout},
+    };
+    return json.dump(2);
+}
+
+GptConfig model_from_json(const std::string& text, const std::string& where) {
+    GptConfig config;
+    try {
+        const auto json = nlohmann::json::parse(text);
+        const auto integer = [&](const char* key) {
+            const auto& value = json.at(key);
+            if (!value.is_number_integer())
+                throw Error(fmt::format("{}: '{}' is not an integer", where, key));
+            return value.get<std::int64_t>();
+        };
+        config.num_layers = integer("num_layers");
+        config.hidden_size = integer("hidden_size");
+        config.ffn_hidden_size = integer("ffn_hidden_size");
+        config.num_attention_heads = integer("num_attention_heads");
+        config.seq_length = integer("seq_length");
+        config.vocab_size = integer("vocab_size");
+        config.init_method_std = json.at("init_method_std").get<double>();
+        config.dropout = json.at("dropout").get<double>();
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(fmt::format("{}: {}", where, error.what()), "the checkpoint is damaged");
+    }
+    const auto problems = config.validate();
+    if (!problems.empty())
+        throw Error(fmt::format("{}: {}", where, fmt::join(problems, "; ")),
+                    "the checkpoint is damaged");
+    return config;
+}
+
+}  // namespace evengrad::schema

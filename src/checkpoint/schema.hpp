@@ -1,0 +1,23 @@
+// Names and notes of the checkpoint file that writing and reading must agree on.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <evengrad/model.hpp>
+#include <evengrad/optimizer.hpp>
+
+namespace evengrad::schema {
+
+inline constexpr const char* name = "evengrad-checkpoint";
+inline constexpr const char* version = "1.0";
+inline constexpr int major_version = 1;
+inline constexpr const char* checksum_attribute = "crc32c";
+
+std::string_view name_of(OptimizerKind kind);
+
+std::string to_json(const GptConfig& config);
+/// @throws Error, naming `where`, for text that isn't such JSON or makes no sense as a model.
+GptConfig model_from_json(const std::string& text, const std::string& where);
+
+}  // namespace evengrad::schema

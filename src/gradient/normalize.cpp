@@ -1,0 +1,68 @@
+#include "gradient/normalize.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <vector>
+
+namespace evengrad {
+
+GlobalSum GlobalSum::reduce(const NodeSum& node_sum, const Topology& topology,
+                            const Ownership& ownership, std::span<const char> contributed) {
+    reduce_to_owners(topology, ownership, node_sum.sums, contributed);
+    return {node_sum.sums, ownership.of_rank(topology.world().rank())};
+}
+
+MeanGradient MeanGradient::normalize(GlobalSum&& sum, const ParameterTable& table,
+                                     const QuantumTable& quanta, double denominator,
+                                     std::uint64_t ledger_checksum, std::int64_t step,
+                                     const Communicator& world) {
+    EVENGRAD_CHECK(denominator > 0.0, "a gradient can't be divided by {}", denominator);
+    MeanGradient mean;
+    mean.sums_ = sum.sums_;
+    mean.owned_ = sum.owned_;
+    mean.quanta_ = &quanta;
+    mean.denominator_ = denominator;
+
+    // One word per block, written by its owner, zeros elsewhere; the last word is the checksum.
+    std::vector<std::uint64_t> words(table.blocks().size() + 1, 0);
+    for (Index b = mean.owned_.begin; b < mean.owned_.end; ++b) {
+        const Block& block = table.blocks()[static_cast<std::size_t>(b)];
+        const SumFacts facts = examine(mean.sums_.data() + block.begin, block.count, block.begin);
+        const double scale =
+            quanta.is_set(block.tensor) ? quanta.quantum(block.tensor) / denominator : 0.0;
+        words[static_cast<std::size_t>(b)] =
+            std::bit_cast<std::uint64_t>(facts.squared * scale * scale);
+        words.back() += facts.checksum;
+    }
+    world.sum(words);
+    if (words.back() != ledger_checksum)
+        throw Error(
+            fmt::format("step {}: the checksum of the gradient sums is {:016x}, that of all "
+                        "contributions {:016x}: memory or a message was corrupted",
+                        step + 1, words.back(), ledger_checksum),
+            "nothing of this step was used; check the machines' memory and resume from the last "
+            "checkpoint");
+    double squared = 0.0;
+    for (std::size_t b = 0; b + 1 < words.size(); ++b) squared += std::bit_cast<double>(words[b]);
+    mean.norm_ = std::sqrt(squared);
+    return mean;
+}
+
+void MeanGradient::take(Index tensor, Index begin, Index count, double factor, float* out) const {
+    std::uint64_t* sums = sums_.data() + begin;
+    if (!quanta_->is_set(tensor)) {  // never had a gradient
+        std::fill_n(out, count, 0.0f);
+        return;
+    }
+    const double scale = quanta_->quantum(tensor) / denominator_ * factor;
+    for (Index i = 0; i < count; ++i) out[i] = static_cast<float>(sum_to_double(sums[i]) * scale);
+    std::fill_n(sums, count, std::uint64_t{0});
+}
+
+double clip_factor(const MeanGradient& gradient, double largest) {
+    if (largest <= 0.0) return 1.0;
+    return std::min(1.0, largest / (gradient.norm() + 1e-6));
+}
+
+}  // namespace evengrad

@@ -1,0 +1,63 @@
+// From a node's sums to the gradient that may be used: three types, one direction.
+//
+//     NodeSum  --reduce-->  GlobalSum  --normalize-->  MeanGradient
+//
+// Clipping, statistics and the optimizer accept a MeanGradient only, so they can't see a sum that
+// is local, or not yet divided.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "gradient/accumulator.hpp"
+#include "mpi/exchange.hpp"
+
+namespace evengrad {
+
+/// Sums over all ranks, in the blocks that this rank owns; quanta, undivided.
+class GlobalSum {
+  public:
+    /// @collective See reduce_to_owners. All ranks of the node are past a barrier since their last
+    /// contribution.
+    static GlobalSum reduce(const NodeSum& node_sum, const Topology& topology,
+                            const Ownership& ownership, std::span<const char> contributed);
+
+  private:
+    friend class MeanGradient;
+    GlobalSum(std::span<std::uint64_t> sums, BlockRun owned) : sums_(sums), owned_(owned) {}
+    std::span<std::uint64_t> sums_;
+    BlockRun owned_;
+};
+
+/// The global, normalized, unclipped gradient: sum / denominator.
+class MeanGradient {
+  public:
+    /// @collective One pass over the owned blocks: norm, and checksum against the ledger's.
+    /// @throws Error (on every rank) when they differ: an addend, a sum or a message was corrupted.
+    static MeanGradient normalize(GlobalSum&& sum, const ParameterTable& table,
+                                  const QuantumTable& quanta, double denominator,
+                                  std::uint64_t ledger_checksum, std::int64_t step,
+                                  const Communicator& world);
+
+    /// Global L2 norm over all tensors, from block sums in block order: the same on every layout.
+    double norm() const { return norm_; }
+    BlockRun owned() const { return owned_; }
+
+    /// Elements [begin, begin + count) of the flat array, inside `tensor` and an owned block, times
+    /// `factor`, as floats; their sums are zeroed for the next step. Each may be taken once.
+    void take(Index tensor, Index begin, Index count, double factor, float* out) const;
+
+  private:
+    MeanGradient() = default;
+    std::span<std::uint64_t> sums_;
+    BlockRun owned_;
+    const QuantumTable* quanta_ = nullptr;
+    double denominator_ = 1.0;
+    double norm_ = 0.0;
+};
+
+/// Factor that brings the gradient's norm to at most `largest` (0: no limit); as PyTorch's
+/// clip_grad_norm_: min(1, largest / (norm + 1e-6)).
+double clip_factor(const MeanGradient& gradient, double largest);
+
+}  // namespace evengrad

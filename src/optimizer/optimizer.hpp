@@ -1,0 +1,53 @@
+// Optimizers, over the blocks that a rank owns.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <evengrad/optimizer.hpp>
+
+#include "gradient/normalize.hpp"
+
+namespace evengrad {
+
+/// One step's numbers, the same for all elements.
+struct UpdateRule {
+    OptimizerConfig config;
+    double lr = 0.0;
+    std::int64_t step = 1;  ///< 1 for the first update (Adam's t)
+};
+
+/// weights -= update, for `count` elements; the moments too. `decay`: weight decay applies.
+///   sgd:   w -= lr (g + weight_decay w)
+///   adamw: Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2,
+///          with PyTorch's order of operations: decay first, eps outside the bias correction.
+void update_elements(const UpdateRule& rule, bool decay, Index count, const float* gradient,
+                     float* weights, float* exp_avg, float* exp_avg_sq);
+
+/// Moments of the owned blocks and their update. Every block is worked on by itself, so the result
+/// doesn't depend on who owns what.
+class Optimizer {
+  public:
+    Optimizer(const OptimizerConfig& config, const ParameterTable& table, BlockRun owned);
+
+    /// @local Updates the owned blocks of `weights` (flat) and consumes the gradient.
+    void update(const MeanGradient& gradient, double clip, double lr, std::int64_t step,
+                std::span<float> weights);
+
+    /// Number of moments kept per element: 0 (sgd) or 2 (adamw).
+    int moments() const { return config_.kind == OptimizerKind::adamw ? 2 : 0; }
+    /// Moment 0 (exp_avg) or 1 (exp_avg_sq) of the owned blocks, end to end.
+    std::span<float> moment(int which) {
+        return which == 0 ? exp_avg_.span() : exp_avg_sq_.span();
+    }
+    const OptimizerConfig& config() const { return config_; }
+
+  private:
+    OptimizerConfig config_;
+    const ParameterTable& table_;
+    BlockRun owned_;
+    AlignedBuffer<float> exp_avg_, exp_avg_sq_;
+};
+
+}  // namespace evengrad

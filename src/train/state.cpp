@@ -1,0 +1,176 @@
+#include "train/state.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "checkpoint/save.hpp"
+
+namespace evengrad {
+
+namespace {
+
+std::vector<ElementRange> block_ranges(const ParameterTable& table) {
+    std::vector<ElementRange> ranges;
+    for (const Block& block : table.blocks()) ranges.push_back({block.begin, block.count});
+    return ranges;
+}
+
+std::size_t sum_bytes(const ParameterTable& table) {
+    return round_up(static_cast<std::size_t>(table.flat_size()) * sizeof(std::uint64_t),
+                    cache_line);
+}
+std::size_t weight_bytes(const ParameterTable& table) {
+    return round_up(static_cast<std::size_t>(table.flat_size()) * sizeof(float), cache_line);
+}
+std::size_t lock_count(const ParameterTable& table) {
+    return table.blocks().size() * static_cast<std::size_t>(NodeSum::lock_stride);
+}
+std::size_t store_bytes(const ParameterTable& table) {
+    return sum_bytes(table) + weight_bytes(table) + lock_count(table) * sizeof(std::uint32_t) +
+           cache_line;
+}
+
+const TrainConfig& checked(const TrainConfig& config) {
+    const auto problems = config.validate();
+    if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
+    return config;
+}
+
+}  // namespace
+
+std::vector<std::string> TrainConfig::validate() const {
+    std::vector<std::string> problems = model.validate();
+    const auto include = [&](const std::vector<std::string>& more) {
+        problems.insert(problems.end(), more.begin(), more.end());
+    };
+    include(plan.validate());
+    include(optimizer.validate());
+    include(schedule.validate());
+    if (ranks_per_node < 0)
+        problems.push_back(
+            fmt::format("--ranks-per-node must be at least 0, not {}", ranks_per_node));
+    return problems;
+}
+
+NodeStore::NodeStore(const Topology& topology, const ParameterTable& table)
+    : memory_(topology.node(), store_bytes(table), "weights and gradient sums") {
+    std::byte* at = memory_.bytes().data();
+    const auto flat = static_cast<std::size_t>(table.flat_size());
+    sums_ = {reinterpret_cast<std::uint64_t*>(at), flat};
+    at += sum_bytes(table);
+    weights_ = {reinterpret_cast<float*>(at), flat};
+    at += weight_bytes(table);
+    locks_ = {reinterpret_cast<std::uint32_t*>(at), lock_count(table)};
+    at += lock_count(table) * sizeof(std::uint32_t);
+    counter_ = reinterpret_cast<std::uint64_t*>(at);
+}
+
+double monotonic_seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+PhaseClock::PhaseClock() : last_(monotonic_seconds()) {}
+
+void PhaseClock::lap(Phase phase) {
+    const double now = monotonic_seconds();
+    seconds_[static_cast<std::size_t>(phase)] += now - last_;
+    last_ = now;
+}
+
+void PhaseClock::move(Phase from, Phase to, double seconds) {
+    seconds_[static_cast<std::size_t>(from)] -= seconds;
+    seconds_[static_cast<std::size_t>(to)] += seconds;
+}
+
+Trainer::State::State(const Communicator& world, const TrainConfig& config_, const Dataset* data_,
+                      TestHooks hooks_)
+    : config(checked(config_)),
+      hooks(std::move(hooks_)),
+      topology(world, config.ranks_per_node),
+      table(config.model),
+      ownership(topology, block_ranges(table)),
+      store(topology, table),
+      quanta(table.size()),
+      optimizer(config.optimizer, table, owned()),
+      model(config.model, table),
+      accumulator(table, quanta, store.sum(), topology.node().rank(), topology.node().size()),
+      data(data_) {
+    self_test(topology);
+    ranks_compute_alike = check_fingerprints(topology.world(), config.allow_mixed_cpus);
+    if (is_root() && data) planner.emplace(*data, config.plan);
+
+    // Each rank of a node initializes its share: the values are functions of seed and element.
+    const auto blocks = static_cast<Index>(table.blocks().size());
+    const Index rank = topology.node().rank(), ranks = topology.node().size();
+    for (Index b = blocks * rank / ranks; b < blocks * (rank + 1) / ranks; ++b) {
+        const Block& block = table.blocks()[static_cast<std::size_t>(b)];
+        const Tensor& tensor = table[block.tensor];
+        initialize(tensor, config.seed, block.begin, store.weights().data() + block.begin,
+                   block.count);
+    }
+    store.barrier();
+}
+
+void Trainer::State::share_weights_from_root() {
+    store.barrier();
+    const Communicator& world_ = topology.world();
+    if (topology.node_count() > 1) {
+        // One rank of each node takes part, the others wait at the barrier.
+        const Communicator leaders =
+            world_.split(topology.node().rank() == 0 ? 0 : 1, world_.rank());
+        if (topology.node().rank() == 0) leaders.broadcast(store.weights(), 0);
+    }
+    store.barrier();
+}
+
+Trainer::Trainer(const Communicator& world, const TrainConfig& config, const Dataset* data,
+                 TestHooks hooks)
+    : state_(std::make_unique<State>(world, config, data, std::move(hooks))) {}
+Trainer::~Trainer() = default;
+Trainer::Trainer(Trainer&&) noexcept = default;
+
+std::int64_t Trainer::steps_done() const { return state_->steps_done; }
+const TrainConfig& Trainer::config() const { return state_->config; }
+const ParameterTable& Trainer::parameters() const { return state_->table; }
+std::span<const float> Trainer::weights() const { return state_->store.weights(); }
+const std::vector<LedgerEntry>& Trainer::ledger() const { return state_->entries; }
+int Trainer::node_count() const { return state_->topology.node_count(); }
+
+Trainer::Memory Trainer::memory() const {
+    const ParameterTable& table = state_->table;
+    const auto parameters = static_cast<std::size_t>(table.parameter_count());
+    return {weight_bytes(table), sum_bytes(table),
+            parameters * sizeof(float) * static_cast<std::size_t>(state_->optimizer.moments()),
+            state_->model.reserved_bytes()};
+}
+
+CheckpointState Trainer::State::checkpoint_state() const {
+    CheckpointState out;
+    out.step = steps_done;
+    out.updates = updates_done;
+    out.seed = config.seed;
+    out.quantum_exponents.assign(quanta.exponents().begin(), quanta.exponents().end());
+    if (planner) out.epoch = steps_done / planner->steps_per_epoch();
+    return out;
+}
+
+std::string Trainer::digest() {
+    State& s = *state_;
+    std::vector<float> values(s.is_root() ? static_cast<std::size_t>(s.table.largest_tensor()) : 0);
+    const auto fetch = [&](const Tensor& tensor, TensorPart part) -> std::span<const float> {
+        const auto count = static_cast<std::size_t>(tensor.count);
+        if (part == TensorPart::weights)
+            return weights().subspan(static_cast<std::size_t>(tensor.offset), count);
+        const auto whole = s.is_root() ? std::span(values).first(count) : std::span<float>();
+        gather_owned(s.topology, s.ownership, s.optimizer.moment(static_cast<int>(part) - 1),
+                     {tensor.first_block, tensor.first_block + tensor.block_count}, whole);
+        return whole;
+    };
+    std::string hex = digest_state(s.checkpoint_state(), s.table, s.optimizer.moments(), fetch);
+    s.topology.world().broadcast(hex, 0);
+    return hex;
+}
+
+}  // namespace evengrad

@@ -1,0 +1,96 @@
+// The inside of a Trainer: what a run consists of between two steps.
+#pragma once
+
+#include <evengrad/train.hpp>
+
+#include "checkpoint/save.hpp"
+#include "gradient/accumulator.hpp"
+#include "gradient/ledger.hpp"
+#include "gradient/quantum.hpp"
+#include "model/gpt.hpp"
+#include "mpi/exchange.hpp"
+#include "mpi/node.hpp"
+#include "optimizer/optimizer.hpp"
+
+namespace evengrad {
+
+/// What the ranks of a node share: one copy of the weights, one of the integer sums.
+class NodeStore {
+  public:
+    /// @collective over the node.
+    NodeStore(const Topology& topology, const ParameterTable& table);
+
+    std::span<float> weights() const { return weights_; }
+    NodeSum sum() const { return {sums_, locks_}; }
+    Ticket ticket() const { return Ticket(*counter_); }
+    const NodeMemory& memory() const { return memory_; }
+    void barrier() const { memory_.barrier(); }  ///< @collective over the node
+
+  private:
+    NodeMemory memory_;
+    std::span<float> weights_;
+    std::span<std::uint64_t> sums_;
+    std::span<std::uint32_t> locks_;
+    std::uint64_t* counter_;
+};
+
+/// Adds up the seconds of a step's phases. One phase runs at a time; accumulation happens inside
+/// compute and is moved from there.
+class PhaseClock {
+  public:
+    PhaseClock();
+    /// Time since the last call goes to `phase`.
+    void lap(Phase phase);
+    void move(Phase from, Phase to, double seconds);
+    const std::array<double, phase_count>& seconds() const { return seconds_; }
+
+  private:
+    double last_;
+    std::array<double, phase_count> seconds_{};
+};
+
+/// Seconds of a clock that never goes back.
+double monotonic_seconds();
+
+struct Trainer::State {
+    State(const Communicator& world, const TrainConfig& config, const Dataset* data,
+          TestHooks hooks);
+
+    bool is_root() const { return topology.world().rank() == 0; }
+    BlockRun owned() const { return ownership.of_rank(topology.world().rank()); }
+    /// @local Numbers of the run; data and options are the caller's to add.
+    CheckpointState checkpoint_state() const;
+    RunTensors tensors() { return {topology, ownership, table, store.weights(), optimizer}; }
+    /// @collective Weights that rank 0's node holds, on every node.
+    void share_weights_from_root();
+
+    TrainConfig config;
+    TestHooks hooks;
+    Topology topology;
+    ParameterTable table;
+    Ownership ownership;
+    NodeStore store;
+    QuantumTable quanta;
+    Optimizer optimizer;
+    Gpt<float> model;
+    Accumulator accumulator;
+    const Dataset* data;
+    std::optional<Planner> planner;  ///< rank 0
+    std::int64_t steps_done = 0;
+    std::int64_t updates_done = 0;  ///< steps that had a gradient: Adam's t
+    Ledger ledger;
+    std::vector<LedgerEntry> entries;
+    bool ranks_compute_alike = true;
+};
+
+/// @collective The plan of rank 0 on every rank.
+void broadcast_plan(const Communicator& world, StepPlan& plan);
+
+/// @collective Throws Error (naming ranks, hosts and what to do) unless all ranks have one
+/// fingerprint; with `allow_mixed` it only says whether they do.
+bool check_fingerprints(const Communicator& world, bool allow_mixed);
+
+/// Relative time that a micro-batch takes: its floating-point operations.
+double micro_batch_cost(const GptConfig& config, const MicroBatch& batch);
+
+}  // namespace evengrad

@@ -1,0 +1,302 @@
+// One step, in the order of its phases.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "gradient/normalize.hpp"
+#include "train/state.hpp"
+
+namespace evengrad {
+
+namespace {
+
+/// Passes contributions on, with the seconds it takes, and plants what a test asked for.
+class TimedSink final : public GradientSink<float> {
+  public:
+    TimedSink(Accumulator& accumulator, const ParameterTable& table) :
+        accumulator_(accumulator), table_(table) {}
+
+    void plant_nan(const std::string& tensor) { nan_tensor_ = tensor; }
+
+    void add(Index tensor, Index offset, std::span<const float> values) override {
+        const double start = monotonic_seconds();
+        if (!nan_tensor_.empty() && table_[tensor].name == nan_tensor_) {
+            std::vector<float> poisoned(values.begin(), values.end());
+            poisoned.front() = std::numeric_limits<float>::quiet_NaN();
+            accumulator_.add(tensor, offset, poisoned);
+        } else {
+            accumulator_.add(tensor, offset, values);
+        }
+        seconds_ += monotonic_seconds() - start;
+    }
+    void add_cross_term(double twice_product) override {
+        accumulator_.add_cross_term(twice_product);
+    }
+    double seconds() const { return seconds_; }
+
+  private:
+    Accumulator& accumulator_;
+    const ParameterTable& table_;
+    std::string nan_tensor_;
+    double seconds_ = 0.0;
+};
+
+/// What all ranks agree on after the micro-batches of a pass have run.
+struct PassResult {
+    std::vector<std::uint32_t> largest;  ///< bits of the largest |element|, by tensor
+    std::uint64_t non_finite = NonFinite::none;
+    bool misfit = false;
+};
+
+class StepRun {
+  public:
+    StepRun(Trainer::State& state, StepRecord& record) : s_(state), record_(record) {}
+
+    void run();
+
+  private:
+    void make_plan();
+    PassResult compute();
+    void agree(PassResult& result);
+    void clear_sums();
+    void describe_work(double compute_seconds);
+    [[noreturn]] void report_non_finite(std::uint64_t key) const;
+    void update(const PassResult& result);
+
+    Index contributions(Index tensor) const { return s_.table[tensor].contributions * plan_.size(); }
+
+    Trainer::State& s_;
+    StepRecord& record_;
+    StepPlan plan_;
+    std::vector<std::vector<std::int64_t>> dealt_;  ///< micro-batches of each node
+    PhaseClock clock_;
+};
+
+void StepRun::make_plan() {
+    if (s_.is_root()) {
+        EVENGRAD_CHECK(s_.planner.has_value(), "a step without data");
+        plan_ = s_.planner->plan(s_.steps_done);
+    }
+    broadcast_plan(s_.topology.world(), plan_);
+    EVENGRAD_CHECK(plan_.step == s_.steps_done, "a plan for step {} in step {}", plan_.step,
+                   s_.steps_done);
+    std::vector<double> costs;
+    MicroBatchSize largest;
+    for (std::int64_t k = 0; k < plan_.size(); ++k) {
+        const MicroBatch batch = plan_.micro_batch(k);
+        costs.push_back(micro_batch_cost(s_.config.model, batch));
+        largest.include(MicroBatchSize::of(batch));
+    }
+    std::vector<int> ranks;
+    for (int node = 0; node < s_.topology.node_count(); ++node)
+        ranks.push_back(static_cast<int>(s_.topology.ranks_of(node).size()));
+    dealt_ = deal_to_nodes(costs, ranks);
+    auto& mine = dealt_[static_cast<std::size_t>(s_.topology.node_index())];
+    if (s_.hooks.order) s_.hooks.order(mine);
+    s_.model.reserve(largest, true);
+    clock_.lap(Phase::plan);
+}
+
+PassResult StepRun::compute() {
+    s_.ledger = Ledger(plan_.size());
+    s_.accumulator.begin_pass();
+    const std::int64_t step = s_.steps_done + 1;
+    const DropoutKey dropout{dropout_step_key(s_.config.seed, s_.steps_done),
+                             s_.config.model.dropout};
+    if (s_.topology.node().rank() == 0) s_.store.ticket().reset();
+    s_.store.barrier();
+    clock_.lap(Phase::wait);
+
+    const double start = monotonic_seconds();
+    const auto& mine = dealt_[static_cast<std::size_t>(s_.topology.node_index())];
+    const Ticket ticket = s_.store.ticket();
+    for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) {
+        const std::int64_t k = mine[drawn];
+        const MicroBatch batch = plan_.micro_batch(k);
+        const double begin = monotonic_seconds();
+        TimedSink sink(s_.accumulator, s_.table);
+        if (step == s_.hooks.nan_at_step && k == s_.hooks.nan_micro_batch)
+            sink.plant_nan(s_.hooks.nan_tensor);
+        s_.accumulator.begin_micro_batch(k);
+        LedgerRow row;
+        row.loss = s_.model.forward_backward(s_.store.weights().data(), batch, dropout, sink);
+        const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
+        for (const float weight : batch.weights) {
+            row.weight += static_cast<double>(weight);
+            row.tokens += weight != 0.0f;
+        }
+        row.squared_norm = facts.squared_norm;
+        row.checksum = facts.checksum;
+        row.rank = s_.topology.world().rank();
+        row.nanoseconds = static_cast<std::int64_t>((monotonic_seconds() - begin) * 1e9);
+        if (!(step == s_.hooks.lose_row_at_step && k == 0)) s_.ledger.record(k, row);
+        clock_.lap(Phase::compute);
+        clock_.move(Phase::compute, Phase::accumulate, sink.seconds());
+    }
+    clock_.lap(Phase::compute);
+    s_.store.barrier();
+    PassResult result;
+    agree(result);
+    clock_.lap(Phase::wait);
+    describe_work(monotonic_seconds() - start);
+    return result;
+}
+
+void StepRun::agree(PassResult& result) {
+    const Communicator& world = s_.topology.world();
+    s_.ledger.combine(world);
+    result.largest = s_.accumulator.largest();
+    world.max(result.largest);
+    result.non_finite = s_.accumulator.first_non_finite();
+    world.min(std::span(&result.non_finite, 1));
+    for (Index t = 0; t < s_.table.size(); ++t)
+        result.misfit |= s_.quanta.misfit(
+            t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]), contributions(t));
+}
+
+/// Who was busy for how long, from the ledger: the same numbers on every rank.
+void StepRun::describe_work(double compute_seconds) {
+    std::vector<double> busy(static_cast<std::size_t>(s_.topology.world().size()), 0.0);
+    for (const LedgerRow& row : s_.ledger.rows())
+        busy[static_cast<std::size_t>(row.rank)] += static_cast<double>(row.nanoseconds) * 1e-9;
+    const auto [least, most] = std::minmax_element(busy.begin(), busy.end());
+    const double mean =
+        std::accumulate(busy.begin(), busy.end(), 0.0) / static_cast<double>(busy.size());
+    const double whole = std::max({compute_seconds, *most, 1e-9});
+    record_.busy = {*least / whole, mean / whole, *most / whole};
+}
+
+void StepRun::clear_sums() {
+    const auto sums = s_.store.sum().sums;
+    const auto rank = static_cast<std::size_t>(s_.topology.node().rank());
+    const auto ranks = static_cast<std::size_t>(s_.topology.node().size());
+    const std::size_t begin = sums.size() * rank / ranks, end = sums.size() * (rank + 1) / ranks;
+    std::fill(sums.begin() + static_cast<std::ptrdiff_t>(begin),
+              sums.begin() + static_cast<std::ptrdiff_t>(end), std::uint64_t{0});
+    s_.store.barrier();
+}
+
+void StepRun::report_non_finite(std::uint64_t key) const {
+    const std::int64_t k = NonFinite::micro_batch(key);
+    std::string documents;
+    if (s_.is_root()) {
+        const auto ids = plan_.micro_batch(k).sequence_ids;
+        std::int64_t last = -1;
+        int named = 0;
+        for (const std::int64_t id : ids) {
+            const auto document = s_.planner->sequences()[static_cast<std::size_t>(id)].document;
+            if (document == last) continue;
+            last = document;
+            if (++named > 8) {
+                documents += ", ...";
+                break;
+            }
+            documents += (named > 1 ? ", " : "") + s_.data->describe(document);
+        }
+    }
+    s_.topology.world().broadcast(documents, 0);
+    throw Error(
+        fmt::format("step {}: the gradient of {} in micro-batch {} is not a number (computed on "
+                    "rank {}; documents: {})",
+                    s_.steps_done + 1, s_.table[NonFinite::tensor(key)].name, k,
+                    s_.ledger.rows()[static_cast<std::size_t>(k)].rank, documents),
+        "nothing of this step was used; lower --lr, set --clip-grad, or look at these documents");
+}
+
+void StepRun::update(const PassResult& result) {
+    const Communicator& world = s_.topology.world();
+    std::vector<char> contributed;
+    for (const auto& micro_batches : dealt_) contributed.push_back(!micro_batches.empty());
+    if (s_.hooks.flip_bit_at_step == s_.steps_done + 1 && s_.is_root())
+        s_.store.sum().sums[static_cast<std::size_t>(s_.table[0].offset)] ^= std::uint64_t{1} << 33;
+    s_.store.barrier();
+    GlobalSum sum = GlobalSum::reduce(s_.store.sum(), s_.topology, s_.ownership, contributed);
+    const MeanGradient gradient = MeanGradient::normalize(
+        std::move(sum), s_.table, s_.quanta, plan_.denominator, s_.ledger.checksum(),
+        s_.steps_done, world);
+    clock_.lap(Phase::reduce);
+
+    record_.grad_norm = gradient.norm();
+    const double clip = clip_factor(gradient, s_.config.optimizer.clip_grad);
+    record_.clipped_grad_norm = gradient.norm() * clip;
+    ++s_.updates_done;
+    s_.optimizer.update(gradient, clip, record_.lr, s_.updates_done, s_.store.weights());
+    clock_.lap(Phase::update);
+    share_from_owners(s_.topology, s_.ownership, s_.store.weights(), s_.store.memory());
+    for (Index t = 0; t < s_.table.size(); ++t)
+        s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
+    clock_.lap(Phase::share);
+}
+
+void StepRun::run() {
+    const double start = monotonic_seconds();
+    make_plan();
+    record_.step = s_.steps_done + 1;
+    record_.epoch = plan_.epoch;
+    record_.loss_tokens = plan_.total_loss_tokens();
+    record_.tokens = static_cast<std::int64_t>(plan_.tokens.size());
+    record_.sequences = static_cast<std::int64_t>(plan_.lengths.size());
+    record_.micro_batches = plan_.size();
+    record_.lr = learning_rate(s_.config.schedule, s_.steps_done);
+
+    if (record_.step == s_.hooks.misfit_at_step)
+        for (Index t = 0; t < s_.table.size(); ++t)
+            if (s_.quanta.is_set(t)) s_.quanta.set(t, s_.quanta.exponent(t) - 30);
+    PassResult result = compute();
+    if (result.non_finite != NonFinite::none) report_non_finite(result.non_finite);
+    if (result.misfit) {
+        // `largest` is exact, so the new quanta fit, on every layout alike.
+        record_.recomputed = true;
+        clear_sums();
+        for (Index t = 0; t < s_.table.size(); ++t) {
+            s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
+            if (s_.hooks.misfit_twice && s_.quanta.is_set(t) &&
+                record_.step == s_.hooks.misfit_at_step)
+                s_.quanta.set(t, s_.quanta.exponent(t) - 30);
+        }
+        result = compute();
+        if (result.misfit)
+            throw Error(fmt::format("step {}: gradients don't fit their quantum even after it was "
+                                    "chosen from this very step", record_.step),
+                        "ranks or repetitions don't compute the same bits; check the machines");
+    }
+    s_.ledger.verify(plan_);
+    s_.entries.clear();
+    for (const LedgerRow& row : s_.ledger.rows())
+        s_.entries.push_back({row.loss, row.weight, row.tokens, row.squared_norm, row.rank,
+                              static_cast<double>(row.nanoseconds) * 1e-9});
+    // No token with a loss: there is no mean, and nothing to learn. The step is counted (R7).
+    if (plan_.denominator > 0.0) {
+        record_.loss = s_.ledger.loss() / plan_.denominator;
+        update(result);
+    }
+    ++s_.steps_done;
+    record_.phases = clock_.seconds();
+    record_.seconds = monotonic_seconds() - start;
+    s_.topology.world().broadcast(std::span(&record_.seconds, 1), 0);
+}
+
+}  // namespace
+
+double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {
+    double flops = 0.0;
+    std::size_t row = 0;
+    for (const std::int32_t length : batch.lengths) {
+        const auto weights = batch.weights.subspan(row, static_cast<std::size_t>(length));
+        const auto rows = std::count_if(weights.begin(), weights.end(),
+                                        [](float weight) { return weight != 0.0f; });
+        flops += config.training_flops(length, static_cast<Index>(rows));
+        row += static_cast<std::size_t>(length);
+    }
+    return flops;
+}
+
+StepRecord Trainer::step() {
+    StepRecord record;
+    StepRun(*state_, record).run();
+    return record;
+}
+
+}  // namespace evengrad
