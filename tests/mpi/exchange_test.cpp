@@ -203,7 +203,9 @@ TEST(GatherOwned, CollectsARangeAndGivesItBack) {
                 std::vector<float> whole;
                 if (world().rank() == 0) whole.resize(expected.size());
                 gather_owned(topology, ownership, owned, range, whole);
-                if (world().rank() == 0) EXPECT_EQ(whole, expected);
+                if (world().rank() == 0) {
+                    EXPECT_EQ(whole, expected);
+                }
 
                 std::vector<float> back = owned;
                 std::int64_t offset = 0;

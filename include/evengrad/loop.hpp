@@ -1,0 +1,63 @@
+// A whole training run: steps, evaluations, checkpoints, and those who watch.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <evengrad/history.hpp>
+#include <evengrad/train.hpp>
+
+namespace evengrad {
+
+/// Where a run saves, and how often it does what. Intervals are in steps; 0: never.
+struct LoopConfig {
+    std::filesystem::path save_dir;
+    bool overwrite = false;              ///< a folder with an earlier run is emptied of it
+    std::filesystem::path resume;        ///< checkpoint or run folder to go on from; empty: start anew
+    std::int64_t save_interval = 0;      ///< the last step is always saved
+    std::int64_t eval_interval = 0;      ///< with held-out data the last step is always evaluated
+    std::string options;                 ///< the resolved recipe, kept in checkpoints
+};
+
+/// What is known when a run begins. The same on every rank, but for what only rank 0 knows.
+struct RunStart {
+    const Trainer& trainer;
+    const TrainingHistory& history;
+    std::int64_t first_step = 1;     ///< the step that comes next
+    std::int64_t sequences = 0;      ///< in the training data
+    std::int64_t steps_per_epoch = 0;
+    std::int64_t train_tokens = 0, valid_tokens = 0;
+    std::filesystem::path save_dir;
+    std::filesystem::path resumed_from;  ///< empty: a new run
+};
+
+/// Watches a run. Called on rank 0 only, between steps, in the order the observers were given;
+/// nothing an observer sees may be changed by it. To add one: one file, one line in commands/train.
+class Observer {
+  public:
+    virtual ~Observer() = default;
+    virtual void on_start(const RunStart&) {}
+    virtual void on_step(const StepRecord&) {}
+    virtual void on_evaluation(std::int64_t /*step*/, const Evaluation&) {}
+    virtual void on_checkpoint(std::int64_t /*step*/, const std::filesystem::path&) {}
+    virtual void on_end(std::int64_t /*steps*/) {}
+};
+
+/// @collective Trains up to schedule.train_iters steps, resuming first when asked to. `valid` may be
+/// null; like `observers` it matters on rank 0 only. Every checkpoint is save_dir/step-NNNNNNNN.h5,
+/// published atomically, with `latest` a link to the newest. @throws Error
+void run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
+                  const std::vector<Observer*>& observers);
+
+/// @collective Puts the trainer where a checkpoint was, on any number of ranks. Model, seed,
+/// optimizer and data must be those of the checkpoint; rank 0 reads, and its path counts.
+/// @throws Error naming both values where they differ.
+void restore(Trainer& trainer, const std::filesystem::path& checkpoint, TrainingHistory& history);
+
+/// @collective Saves to save_dir/step-NNNNNNNN.h5 and moves the `latest` link. Returns the file.
+std::filesystem::path save(Trainer& trainer, const std::filesystem::path& save_dir,
+                           const TrainingHistory& history, const std::string& options);
+
+}  // namespace evengrad

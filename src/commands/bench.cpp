@@ -1,0 +1,155 @@
+// How fast this machine trains, against what its BLAS could do.
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/core.h>
+
+#include <evengrad/error.hpp>
+#include <evengrad/train.hpp>
+
+#include "base/philox.hpp"
+#include "commands/options.hpp"
+#include "commands/train_options.hpp"
+#include "commands/verbs.hpp"
+#include "kernels/matrix.hpp"
+#include "train/state.hpp"
+
+namespace evengrad {
+
+namespace {
+
+/// FLOP/s of this rank's sgemm while all ranks run theirs: median of several products of a size that
+/// lives in the last cache. @collective
+double sgemm_rate(const Communicator& world) {
+    constexpr Index size = 768;
+    constexpr int repetitions = 25;
+    AlignedBuffer<float> a(size * size), b(size * size), c(size * size);
+    std::fill_n(a.data(), a.size(), 0.5f);
+    std::fill_n(b.data(), b.size(), 0.25f);
+    std::vector<double> seconds;
+    world.barrier();
+    for (int r = 0; r < repetitions; ++r) {
+        const double start = monotonic_seconds();
+        multiply<float>(matrix(a.data(), size, size), Transpose::no, matrix(b.data(), size, size),
+                        Transpose::yes, matrix(c.data(), size, size));
+        seconds.push_back(monotonic_seconds() - start);
+    }
+    std::nth_element(seconds.begin(), seconds.begin() + repetitions / 2, seconds.end());
+    return 2.0 * static_cast<double>(size) * static_cast<double>(size) * static_cast<double>(size) /
+           seconds[repetitions / 2];
+}
+
+/// Documents of exactly seq_length inputs, of random bytes: speed doesn't depend on what they say.
+Dataset random_data(Index seq_length, Index documents) {
+    Dataset data;
+    data.source = "random bytes";
+    const Philox philox(1, RandomPurpose::test);
+    for (Index d = 0; d < documents; ++d) {
+        for (Index i = 0; i <= seq_length; ++i) {
+            const auto word = philox(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(d))[0];
+            data.tokens.push_back(static_cast<std::int32_t>(word & 0xffu));
+            data.loss.push_back(i > 0);
+        }
+        data.offsets.push_back(static_cast<std::int64_t>(data.tokens.size()));
+        data.lines.push_back(d + 1);
+    }
+    return data;
+}
+
+double sum_of_ranks(const Communicator& world, double value) {
+    const auto all = world.all_gather(value);
+    return std::accumulate(all.begin(), all.end(), 0.0);
+}
+
+struct Measured {
+    std::vector<double> step_seconds;
+    std::array<double, phase_count> phases{};  ///< seconds, summed over ranks and steps
+    double tokens = 0.0, flops = 0.0;          ///< of one step
+};
+
+void print_report(const Measured& m, double peak, double ranks, const Trainer& trainer,
+                  const MachineSummary& machine, std::int64_t steps) {
+    const double median = m.step_seconds[m.step_seconds.size() / 2];
+    const double rate = m.flops / median;
+    fmt::print("{}", machine_lines(machine));
+    fmt::print("sgemm    {:.1f} GFLOP/s, all ranks at once\n", peak * 1e-9);
+    fmt::print("step     {:.4f} s (median of {}; {:.4f} to {:.4f})\n", median, steps,
+               m.step_seconds.front(), m.step_seconds.back());
+    fmt::print("speed    {:.0f} tokens/s, {:.1f} GFLOP/s: {:.1f} % of the sgemm peak\n",
+               m.tokens / median, rate * 1e-9, 100.0 * rate / peak);
+    fmt::print("\n{:<12} {:>12} {:>8}\n", "phase", "s/step/rank", "share");
+    const double total = std::accumulate(m.phases.begin(), m.phases.end(), 0.0);
+    for (std::size_t p = 0; p < phase_count; ++p)
+        fmt::print("{:<12} {:>12.5f} {:>6.2f} %\n", phase_names[p],
+                   m.phases[p] / (ranks * static_cast<double>(steps)), 100.0 * m.phases[p] / total);
+    const auto memory = trainer.memory();
+    const auto parameters = static_cast<double>(trainer.parameters().parameter_count());
+    const double fixed = static_cast<double>(memory.weights + memory.sums + memory.moments);
+    fmt::print("\nmemory   {:.1f} bytes a parameter ({} parameters) in weights, sums and moments of "
+               "all nodes' share;\n         {} of scratch a rank\n",
+               fixed / parameters, trainer.parameters().parameter_count(),
+               format_bytes(static_cast<double>(memory.scratch_per_rank)));
+}
+
+}  // namespace
+
+int bench_command(const Communicator& world, const Arguments& arguments) {
+    MachineSummary machine = prepare_machine();
+    TrainConfig config;
+    config.model.num_layers = 6;
+    config.model.hidden_size = 384;
+    config.model.num_attention_heads = 6;
+    config.model.seq_length = 256;
+    config.plan.micro_batch_size = 8;
+    bool help = false;
+    std::int64_t steps = 5, micro_batches = 2;
+    OptionTable table("evengrad bench: speed of this machine");
+    table.add("help", help, true, "this text");
+    add_model_options(table, config.model);
+    table.add("micro-batch-size", config.plan.micro_batch_size, "sequences a micro-batch");
+    table.add("micro-batches-per-rank", micro_batches, "micro-batches a rank and step");
+    table.add("ranks-per-node", config.ranks_per_node, "cut machines into nodes; 0: don't");
+    table.add("steps", steps, "steps timed, after two that aren't");
+    std::vector<std::string> problems;
+    table.parse(arguments, problems);
+    table.finish(problems);
+    if (help) {
+        if (world.rank() == 0) fmt::print("{}", table.help());
+        return 0;
+    }
+    if (steps < 1 || steps > 100000) problems.push_back("--steps must be between 1 and 100000");
+    if (micro_batches < 1 || micro_batches > 1000)
+        problems.push_back("--micro-batches-per-rank must be between 1 and 1000");
+    config.plan.seq_length = config.model.seq_length;
+    config.plan.global_batch_size =
+        std::max<std::int64_t>(1, config.plan.micro_batch_size) * micro_batches * world.size();
+    const auto more = config.validate();
+    problems.insert(problems.end(), more.begin(), more.end());
+    fail_on(problems, "bench");
+
+    const Dataset data = random_data(config.model.seq_length, config.plan.global_batch_size);
+    Trainer trainer(world, config, &data);
+    machine.ranks = world.size();
+    machine.nodes = trainer.node_count();
+    // The first step is computed twice (no quanta yet), the second meets warm caches.
+    trainer.step();
+    trainer.step();
+    const double peak = sum_of_ranks(world, sgemm_rate(world));
+    Measured measured;
+    for (std::int64_t s = 0; s < steps; ++s) {
+        const StepRecord record = trainer.step();
+        measured.step_seconds.push_back(record.seconds);
+        for (std::size_t p = 0; p < phase_count; ++p) measured.phases[p] += record.phases[p];
+    }
+    for (double& seconds : measured.phases) seconds = sum_of_ranks(world, seconds);
+    std::sort(measured.step_seconds.begin(), measured.step_seconds.end());
+    const auto sequences = static_cast<double>(config.plan.global_batch_size);
+    measured.tokens = sequences * static_cast<double>(config.model.seq_length);
+    measured.flops =
+        sequences * config.model.training_flops(config.model.seq_length, config.model.seq_length);
+    if (world.rank() == 0)
+        print_report(measured, peak, world.size(), trainer, machine, steps);
+    return 0;
+}
+
+}  // namespace evengrad

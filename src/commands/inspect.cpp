@@ -1,0 +1,72 @@
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <evengrad/checkpoint.hpp>
+#include <evengrad/error.hpp>
+
+#include "commands/options.hpp"
+#include "commands/verbs.hpp"
+
+namespace evengrad {
+
+namespace {
+
+void print_summary(const CheckpointInfo& info) {
+    const ParameterTable table(info.model);
+    const GptConfig& model = info.model;
+    fmt::print("checkpoint {}\n", info.path.string());
+    fmt::print("written    {} by evengrad {}\n", info.file_time, info.creator_version);
+    fmt::print("model      gpt, {} layers x {}, {} heads, MLP {}, sequences of {}, vocabulary {}\n",
+               model.num_layers, model.hidden_size, model.num_attention_heads, model.ffn_size(),
+               model.seq_length, model.vocab_size);
+    fmt::print("           {} parameters in {} tensors\n", table.parameter_count(), table.size());
+    fmt::print("optimizer  {}, {} moments a parameter\n", info.optimizer, info.moments);
+    fmt::print("state      step {}, epoch {}, {} updates, seed {}\n", info.state.step,
+               info.state.epoch, info.state.updates, info.state.seed);
+    const TrainingHistory& history = info.history;
+    if (!history.step.empty())
+        fmt::print("training   loss {:.4f} at step {}, {:.4f} at step {}\n", history.loss.front(),
+                   history.step.front(), history.loss.back(), history.step.back());
+    if (!history.validation_step.empty())
+        fmt::print("held out   loss {:.4f} at step {}\n", history.validation_loss.back(),
+                   history.validation_step.back());
+    fmt::print("\n{:<32} {:>16} {:>12} {:>9}\n", "tensor", "shape", "parameters", "quantum");
+    for (Index t = 0; t < table.size(); ++t) {
+        const std::int32_t exponent = info.state.quantum_exponents[static_cast<std::size_t>(t)];
+        const bool set = exponent != std::numeric_limits<std::int32_t>::min();
+        fmt::print("{:<32} {:>16} {:>12} {:>9}\n", table[t].name,
+                   fmt::format("{}", table[t].shape), table[t].count,
+                   set ? fmt::format("2^{}", exponent) : "-");
+    }
+}
+
+}  // namespace
+
+int inspect_command(const Arguments& arguments) {
+    bool help = false, digest = false;
+    OptionTable table("evengrad inspect CHECKPOINT: what is in it");
+    table.add("help", help, true, "this text");
+    table.add("digest", digest, true,
+              "only the digest of weights, moments and resume state: equal for equal runs on any "
+              "layout");
+    std::vector<std::string> problems, options, paths;
+    for (const std::string& argument : arguments)
+        (argument.starts_with("--") ? options : paths).push_back(argument);
+    table.parse(options, problems);
+    table.finish(problems);
+    if (help) {
+        fmt::print("{}", table.help());
+        return 0;
+    }
+    if (paths.size() != 1)
+        problems.push_back(fmt::format("one checkpoint or run folder is needed, not {}", paths.size()));
+    fail_on(problems, "inspect");
+    const CheckpointInfo info = read_checkpoint_info(find_checkpoint(paths.front()));
+    if (digest)
+        fmt::print("{}\n", checkpoint_digest(info));
+    else
+        print_summary(info);
+    return 0;
+}
+
+}  // namespace evengrad

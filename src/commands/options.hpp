@@ -1,0 +1,64 @@
+// The options of every verb: one table each, from which parsing, defaults, help and the resolved
+// recipe come.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <boost/program_options.hpp>
+
+namespace evengrad {
+
+/// A table of options, filled from the command line over a recipe over defaults.
+///
+/// A repeated option: the last wins. All problems (unknown, malformed, missing a value) are collected
+/// and reported together.
+class OptionTable {
+  public:
+    explicit OptionTable(const std::string& caption) : description_(caption, 100, 50) {}
+
+    /// An option with a default. `value` is where it ends up.
+    template <class T>
+    void add(const std::string& name, T& value, const std::string& help) {
+        description_.add_options()(name.c_str(),
+                                   boost::program_options::value<T>(&value)->default_value(value),
+                                   help.c_str());
+    }
+    /// An option that may stand alone and then means `implied`.
+    template <class T>
+    void add(const std::string& name, T& value, const T& implied, const std::string& help) {
+        description_.add_options()(name.c_str(),
+                                   boost::program_options::value<T>(&value)
+                                       ->default_value(value)
+                                       ->implicit_value(implied),
+                                   help.c_str());
+    }
+
+    /// Values from the command line (without program and verb). Problems go to `problems`.
+    void parse(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
+    /// Values from a recipe file (INI), for what the command line didn't give.
+    void parse_recipe(const std::string& path, std::vector<std::string>& problems);
+    /// Writes all values to their places. Call once, last.
+    void finish(std::vector<std::string>& problems);
+
+    /// Whether it was given, on the command line or in the recipe.
+    bool given(const std::string& name) const;
+    /// Where it was given: "the command line", or the recipe's path.
+    std::string value_on_command_line(const std::string& name) const;
+    /// All options and values as a recipe that gives the same configuration.
+    std::string resolved() const;
+    std::string help() const;
+
+  private:
+    void store(const boost::program_options::basic_parsed_options<char>& parsed,
+               const std::string& source, std::vector<std::string>& problems);
+
+    boost::program_options::options_description description_;
+    boost::program_options::variables_map values_;
+};
+
+/// Throws UsageError with all problems, unless there are none.
+void fail_on(const std::vector<std::string>& problems, const std::string& verb);
+
+}  // namespace evengrad

@@ -1,0 +1,65 @@
+#include <cstdio>
+
+#include <fmt/core.h>
+
+#include <evengrad/dataset.hpp>
+
+#include "base/cpu.hpp"
+#include "commands/train_options.hpp"
+#include "commands/verbs.hpp"
+#include "kernels/blas.hpp"
+#include "report/metrics_file.hpp"
+
+namespace evengrad {
+
+MachineSummary prepare_machine() {
+    set_arithmetic_mode();
+    const BlasInfo blas = use_one_blas_thread();
+    MachineSummary machine;
+    machine.cores_allowed = allowed_cores();
+    machine.cpu = cpu_name();
+    machine.blas = blas.name;
+    machine.blas_kernel = blas.kernel;
+    machine.blas_threads = blas.threads;
+    machine.hint = blas_hint(blas);
+    machine.mpi = Session::library_version();
+    return machine;
+}
+
+int train_command(const Communicator& world, const Arguments& arguments) {
+    MachineSummary machine = prepare_machine();
+    const bool root = world.rank() == 0;
+
+    // Rank 0 alone reads the command line, recipe and data; the others get what it made of them.
+    TrainOptions options;
+    std::string resolved;
+    Dataset data, valid;
+    bool has_valid = false;
+    if (root) {
+        options.parse(arguments);
+        if (options.help) {
+            fmt::print("{}", options.table.help());
+        } else {
+            const ByteTokenizer tokenizer;
+            data = read_dataset(options.data, tokenizer);
+            has_valid = !options.valid_data.empty() || options.valid_fraction > 0.0;
+            if (!options.valid_data.empty()) valid = read_dataset(options.valid_data, tokenizer);
+            if (options.valid_fraction > 0.0)
+                std::tie(data, valid) = split_tail(std::move(data), options.valid_fraction);
+            resolved = options.table.resolved();
+        }
+    }
+    world.broadcast(resolved, 0);
+    if (resolved.empty()) return 0;
+    if (!root) options.parse_resolved(resolved);
+
+    Trainer trainer(world, options.train, root ? &data : nullptr);
+    machine.ranks = world.size();
+    machine.nodes = trainer.node_count();
+    Progress progress(stdout, output_is_terminal(), options.log_interval, machine);
+    MetricsFile metrics;
+    run_training(trainer, options.loop, has_valid ? &valid : nullptr, {&progress, &metrics});
+    return 0;
+}
+
+}  // namespace evengrad

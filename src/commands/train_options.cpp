@@ -1,0 +1,141 @@
+#include "commands/train_options.hpp"
+
+#include <sstream>
+
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace {
+
+constexpr const char* resume_here = "SAVE";
+
+template <class Enum>
+void choose(const std::string& option, const std::string& text, Enum& value,
+            const std::vector<std::pair<const char*, Enum>>& choices,
+            std::vector<std::string>& problems) {
+    std::string names;
+    for (const auto& [name, choice] : choices) {
+        if (text == name) {
+            value = choice;
+            return;
+        }
+        names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    problems.push_back(fmt::format("--{} can be {}, not '{}'", option, names, text));
+}
+
+}  // namespace
+
+void add_model_options(OptionTable& table, GptConfig& model) {
+    table.add("num-layers", model.num_layers, "transformer blocks");
+    table.add("hidden-size", model.hidden_size, "channels of the residual stream");
+    table.add("ffn-hidden-size", model.ffn_hidden_size, "channels inside the MLP; 0: 4 x hidden-size");
+    table.add("num-attention-heads", model.num_attention_heads, "heads; divides hidden-size");
+    table.add("seq-length", model.seq_length, "longest sequence, tokens");
+}
+
+TrainOptions::TrainOptions() : table("evengrad train") {
+    GptConfig& model = train.model;
+    PlanConfig& plan = train.plan;
+    OptimizerConfig& optimizer = train.optimizer;
+    ScheduleConfig& schedule = train.schedule;
+    table.add("help", help, true, "this text");
+    table.add("config", config_, "recipe: an INI file of these options; the command line beats it");
+    table.add("data", data, "training data: FILE.txt (one document) or FILE.jsonl");
+    table.add("valid-data", valid_data, "held-out data, same formats");
+    table.add("valid-fraction", valid_fraction, "hold out the last part of --data, e.g. 0.1");
+    table.add("save", save_, "folder for checkpoints and metrics.jsonl");
+    table.add("overwrite", loop.overwrite, true, "replace an earlier run in the --save folder");
+    table.add("resume", resume_, std::string(resume_here),
+              "go on from this checkpoint or run folder; alone: from --save's latest");
+    add_model_options(table, model);
+    table.add("init-method-std", model.init_method_std, "standard deviation of initial weights");
+    table.add("dropout", model.dropout, "probability of dropping an activation");
+    table.add("sequences", sequences_,
+              "documents: each by itself, cut at seq-length; stream: end to end, cut at seq-length");
+    table.add("global-batch-size", plan.global_batch_size, "sequences a step");
+    table.add("micro-batch-size", plan.micro_batch_size, "sequences a micro-batch");
+    table.add("micro-batch-tokens", plan.micro_batch_tokens,
+              "instead: tokens a micro-batch at most (a longer sequence gets its own)");
+    table.add("train-iters", schedule.train_iters, "steps");
+    table.add("optimizer", optimizer_, "adamw or sgd");
+    table.add("lr", schedule.lr, "learning rate after warm-up");
+    table.add("min-lr", schedule.min_lr, "learning rate at the end of the decay");
+    table.add("lr-decay-style", decay_, "constant, linear or cosine");
+    table.add("lr-warmup-iters", schedule.warmup_iters, "steps of linear warm-up");
+    table.add("weight-decay", optimizer.weight_decay, "on matrices; biases and norms have none");
+    table.add("adam-beta1", optimizer.adam_beta1, "decay of the first moment");
+    table.add("adam-beta2", optimizer.adam_beta2, "decay of the second moment");
+    table.add("adam-eps", optimizer.adam_eps, "added to the root of the second moment");
+    table.add("clip-grad", optimizer.clip_grad, "largest gradient norm; 0: don't clip");
+    table.add("seed", train.seed, "of initial weights, order of data, dropout; below 2^56");
+    table.add("save-interval", loop.save_interval, "steps between checkpoints; 0: only at the end");
+    table.add("log-interval", log_interval, "steps between lines, when output is not a terminal");
+    table.add("eval-interval", loop.eval_interval, "steps between evaluations; 0: only at the end");
+    table.add("ranks-per-node", train.ranks_per_node,
+              "cut each machine into nodes of this many ranks (one per NUMA domain); 0: don't");
+    table.add("allow-mixed-cpus", train.allow_mixed_cpus, true,
+              "go on when ranks don't compute the same bits");
+}
+
+void TrainOptions::parse(const std::vector<std::string>& arguments) {
+    std::vector<std::string> problems;
+    table.parse(arguments, problems);
+    const std::string recipe = table.value_on_command_line("config");
+    if (!recipe.empty()) table.parse_recipe(recipe, problems);
+    table.finish(problems);
+    if (help) return;
+    interpret(problems);
+    if (data.empty()) problems.push_back("--data is missing: what to train on");
+    if (save_.empty()) problems.push_back("--save is missing: where to put checkpoints");
+    if (!valid_data.empty() && valid_fraction > 0.0)
+        problems.push_back("--valid-data and --valid-fraction contradict each other: give one");
+    if (!(valid_fraction >= 0.0 && valid_fraction < 1.0))
+        problems.push_back(
+            fmt::format("--valid-fraction must be at least 0 and below 1, not {}", valid_fraction));
+    if (table.given("micro-batch-size") && table.given("micro-batch-tokens"))
+        problems.push_back(
+            "--micro-batch-size and --micro-batch-tokens contradict each other: give one");
+    if (loop.eval_interval > 0 && valid_data.empty() && valid_fraction == 0.0)
+        problems.push_back("--eval-interval needs --valid-data or --valid-fraction");
+    if (!resume_.empty() && loop.overwrite)
+        problems.push_back("--resume and --overwrite contradict each other: give one");
+    fail_on(problems, "train");
+}
+
+void TrainOptions::parse_resolved(const std::string& text) {
+    std::vector<std::string> arguments, problems;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        if (!line.ends_with('=')) arguments.push_back("--" + line);
+    table.parse(arguments, problems);
+    table.finish(problems);
+    interpret(problems);
+    EVENGRAD_CHECK(problems.empty(), "the resolved options of rank 0: {}", fmt::join(problems, "; "));
+}
+
+void TrainOptions::interpret(std::vector<std::string>& problems) {
+    choose("sequences", sequences_, train.plan.sequences,
+           {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}}, problems);
+    choose("optimizer", optimizer_, train.optimizer.kind,
+           {{"adamw", OptimizerKind::adamw}, {"sgd", OptimizerKind::sgd}}, problems);
+    choose("lr-decay-style", decay_, train.schedule.decay,
+           {{"constant", LrDecay::constant},
+            {"linear", LrDecay::linear},
+            {"cosine", LrDecay::cosine}},
+           problems);
+    train.plan.seq_length = train.model.seq_length;
+    train.plan.seed = train.seed;
+    loop.save_dir = save_;
+    loop.resume = resume_ == resume_here ? save_ : resume_;
+    loop.options = table.resolved();
+    for (const auto& [name, value] :
+         {std::pair{"save-interval", loop.save_interval}, {"log-interval", log_interval},
+          {"eval-interval", loop.eval_interval}})
+        if (value < 0) problems.push_back(fmt::format("--{} must be at least 0, not {}", name, value));
+    const auto more = train.validate();
+    problems.insert(problems.end(), more.begin(), more.end());
+}
+
+}  // namespace evengrad

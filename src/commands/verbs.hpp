@@ -1,0 +1,27 @@
+// The verbs of the command line. Each returns the process's exit code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <evengrad/communicator.hpp>
+
+#include "report/progress.hpp"
+
+namespace evengrad {
+
+using Arguments = std::vector<std::string>;
+
+/// @collective
+int train_command(const Communicator& world, const Arguments& arguments);
+int bench_command(const Communicator& world, const Arguments& arguments);
+
+/// @local These need no MPI.
+int inspect_command(const Arguments& arguments);
+int generate_command(const Arguments& arguments);
+
+/// Prepares this process for work: rounding mode, one BLAS thread. Every verb that computes calls it
+/// first. Returns what the banner says. @local
+MachineSummary prepare_machine();
+
+}  // namespace evengrad

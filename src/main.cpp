@@ -1,0 +1,138 @@
+// The command: checks the processor, finds the verb, reports what went wrong.
+//
+// Compiled for the oldest processor of the family (CMakeLists.txt), so that the check below runs
+// where the rest would die of an illegal instruction.
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <string>
+
+#include <fmt/core.h>
+
+#include <evengrad/error.hpp>
+#include <evengrad/version.hpp>
+
+#include "base/arch.hpp"
+#include "commands/verbs.hpp"
+
+namespace {
+
+using evengrad::Arguments;
+
+enum ExitCode { success = 0, failure = 1, usage = 2 };
+
+constexpr const char* overview =
+    "evengrad {}: trains language models over MPI ranks, every token of a batch weighing the same\n"
+    "\n"
+    "  mpirun -n R evengrad train --data FILE --save DIR [--config RECIPE] [options]\n"
+    "  evengrad generate --checkpoint DIR [--prompt TEXT] [options]\n"
+    "  evengrad inspect CHECKPOINT [--digest]\n"
+    "  mpirun -n R evengrad bench [options]\n"
+    "\n"
+    "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use.\n";
+
+/// The processor must have what the library was compiled for.
+bool processor_is_able() {
+#if defined(__x86_64__)
+    const unsigned needs = evengrad::built_for;
+    std::string missing;
+    const auto check = [&](unsigned feature, bool there, const char* name) {
+        if ((needs & feature) && !there) missing += std::string(" ") + name;
+    };
+    __builtin_cpu_init();
+    check(evengrad::arch_avx2, __builtin_cpu_supports("avx2"), "AVX2");
+    check(evengrad::arch_fma, __builtin_cpu_supports("fma"), "FMA");
+    check(evengrad::arch_bmi2, __builtin_cpu_supports("bmi2"), "BMI2");
+    check(evengrad::arch_avx512f, __builtin_cpu_supports("avx512f"), "AVX512F");
+    check(evengrad::arch_avx512vl, __builtin_cpu_supports("avx512vl"), "AVX512VL");
+    if (!missing.empty()) {
+        fmt::print(stderr,
+                   "evengrad: this processor lacks{}, which this build (-march={}) needs\n"
+                   "hint: build on this machine: cmake -B build -DEVENGRAD_ARCH=native, or =x86-64\n",
+                   missing, evengrad::built_for_name);
+        return false;
+    }
+#endif
+    return true;
+}
+
+int run_local(const std::string& verb, const Arguments& arguments) {
+    if (verb == "inspect") return evengrad::inspect_command(arguments);
+    return evengrad::generate_command(arguments);
+}
+
+int run_collective(const std::string& verb, const evengrad::Communicator& world,
+                   const Arguments& arguments) {
+    if (verb == "train") return evengrad::train_command(world, arguments);
+    return evengrad::bench_command(world, arguments);
+}
+
+void print_error(const std::string& who, const std::string& message, const std::string& hint) {
+    std::fflush(stdout);
+    std::string text = fmt::format("evengrad: {}{}\n", who, message);
+    if (!hint.empty()) text += fmt::format("hint: {}\n", hint);
+    std::fputs(text.c_str(), stderr);  // one write, so that ranks don't mix
+    std::fflush(stderr);
+}
+
+/// Runs `verb`; an exception is printed once and becomes an exit code.
+///
+/// Many failures are found by all ranks at once. Rank 0 then speaks for them: it ends the job while
+/// the others still wait. A rank that is alone with its failure speaks after that wait.
+template <class Function>
+int guarded(const evengrad::Communicator* world, Function&& function) {
+    constexpr unsigned wait_for_rank_0_seconds = 2;
+    const auto report = [&](int code, const std::string& message, const std::string& hint) {
+        const bool many = world && world->size() > 1;
+        if (many && world->rank() != 0) sleep(wait_for_rank_0_seconds);
+        print_error(many && world->rank() != 0 ? fmt::format("rank {}: ", world->rank()) : "",
+                    message, hint);
+        if (many) world->abort(code);
+        return code;
+    };
+    try {
+        return function();
+    } catch (const evengrad::UsageError& error) {
+        return report(usage, error.what(), error.hint());
+    } catch (const evengrad::Error& error) {
+        return report(failure, error.what(), error.hint());
+    } catch (const std::bad_alloc&) {
+        return report(failure, "there is not enough memory",
+                      "a smaller model, micro-batch or --seq-length needs less");
+    } catch (const std::exception& error) {
+        return report(failure, error.what(), "");
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (!processor_is_able()) return failure;
+    const std::string verb = argc > 1 ? argv[1] : "";
+    const Arguments arguments(argv + (argc > 1 ? 2 : 1), argv + argc);
+    if (verb == "--help" || verb == "-h" || verb == "help") {
+        fmt::print(overview, evengrad::version);
+        return success;
+    }
+    if (verb == "--version") {
+        fmt::print("evengrad {}\n", evengrad::version);
+        return success;
+    }
+    if (verb == "inspect" || verb == "generate")
+        return guarded(nullptr, [&] { return run_local(verb, arguments); });
+    if (verb != "train" && verb != "bench") {
+        if (!verb.empty()) fmt::print(stderr, "evengrad: there is no verb '{}'\n\n", verb);
+        fmt::print(stderr, overview, evengrad::version);
+        return usage;
+    }
+    std::optional<evengrad::Session> session;
+    const int started = guarded(nullptr, [&] {
+        session.emplace(argc, argv);
+        return success;
+    });
+    if (started != success) return started;
+    return guarded(&session->world(),
+                   [&] { return run_collective(verb, session->world(), arguments); });
+}

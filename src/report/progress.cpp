@@ -1,0 +1,162 @@
+#include "report/progress.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+
+#include <evengrad/error.hpp>
+#include <evengrad/version.hpp>
+
+#include "train/state.hpp"
+
+namespace evengrad {
+
+namespace {
+
+constexpr std::size_t recent_steps = 20;
+constexpr double redraw_seconds = 0.1;
+
+}  // namespace
+
+bool output_is_terminal() {
+    if (!isatty(STDOUT_FILENO)) return false;
+    if (!std::getenv("OMPI_COMM_WORLD_RANK")) return true;
+    char target[256];
+    const std::string link = fmt::format("/proc/{}/fd/1", getppid());
+    const ssize_t length = readlink(link.c_str(), target, sizeof target);
+    const std::string_view name(target, length > 0 ? static_cast<std::size_t>(length) : 0);
+    return name.starts_with("/dev/pts/") || name.starts_with("/dev/tty");
+}
+
+std::string format_bytes(double bytes) {
+    constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB"};
+    std::size_t unit = 0;
+    while (bytes >= 999.5 && unit < 4) {
+        bytes /= 1000.0;
+        ++unit;
+    }
+    return fmt::format("{:.3g} {}", bytes, units[unit]);
+}
+
+std::string format_duration(double seconds) {
+    if (!(seconds >= 0.0 && seconds < 1e9)) return "-";
+    const auto whole = static_cast<std::int64_t>(std::llround(seconds));
+    if (whole >= 3600)
+        return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+    return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+std::string step_line(const StepRecord& record, std::int64_t train_iters, double tokens_per_second,
+                      double seconds_left) {
+    const std::string loss = record.loss ? fmt::format("{:.4f}", *record.loss) : "none";
+    return fmt::format(
+        "step {}/{}  loss {}  grad norm {:.3g}  lr {:.2e}  {:.0f} tokens/s  busy "
+        "{:.0f}/{:.0f}/{:.0f} %  left {}{}",
+        record.step, train_iters, loss, record.grad_norm, record.lr, tokens_per_second,
+        100 * record.busy[0], 100 * record.busy[1], 100 * record.busy[2],
+        format_duration(seconds_left), record.recomputed ? "  (computed twice: new quanta)" : "");
+}
+
+std::string machine_lines(const MachineSummary& machine) {
+    std::string text = fmt::format(
+        "evengrad {}: {} rank{} on {} node{}, {}\n"
+        "CPU      {}, {} core{} allowed to rank 0\n"
+        "BLAS     {}{}{}, {} thread{} a rank\n",
+        version, machine.ranks, machine.ranks == 1 ? "" : "s", machine.nodes,
+        machine.nodes == 1 ? "" : "s", machine.mpi, machine.cpu, machine.cores_allowed,
+        machine.cores_allowed == 1 ? "" : "s", machine.blas, machine.blas_kernel.empty() ? "" : ", ",
+        machine.blas_kernel, machine.blas_threads, machine.blas_threads == 1 ? "" : "s");
+    if (!machine.hint.empty()) text += "hint     " + machine.hint + "\n";
+    return text;
+}
+
+Progress::Progress(std::FILE* out, bool terminal, std::int64_t log_interval, MachineSummary machine)
+    : out_(out),
+      terminal_(terminal),
+      log_interval_(std::max<std::int64_t>(1, log_interval)),
+      machine_(std::move(machine)) {}
+
+void Progress::line(const std::string& text) {
+    if (!moving_.empty()) fmt::print(out_, "\r\x1b[K");
+    fmt::print(out_, "{}\n", text);
+    if (!moving_.empty()) fmt::print(out_, "{}", moving_);
+    std::fflush(out_);
+}
+
+void Progress::redraw(const std::string& text) {
+    winsize size{};
+    const std::size_t columns =
+        ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 120;
+    moving_ = text.substr(0, columns - 1);
+    fmt::print(out_, "\r\x1b[K{}", moving_);
+    std::fflush(out_);
+}
+
+void Progress::on_start(const RunStart& start) {
+    const Trainer& trainer = start.trainer;
+    const TrainConfig& config = trainer.config();
+    const auto memory = trainer.memory();
+    train_iters_ = config.schedule.train_iters;
+    begin_ = monotonic_seconds();
+    std::string text = machine_lines(machine_);
+    text += fmt::format(
+        "model    {} layers x {}, {} heads, sequences of {}: {} parameters\n"
+        "memory   a node: weights {}, gradient sums {}, moments {}; a rank: about {} of scratch\n"
+        "data     {} tokens in {} sequences ({} steps an epoch), held out {} tokens\n"
+        "saving   {}\n",
+        config.model.num_layers, config.model.hidden_size, config.model.num_attention_heads,
+        config.model.seq_length, trainer.parameters().parameter_count(),
+        format_bytes(static_cast<double>(memory.weights)),
+        format_bytes(static_cast<double>(memory.sums)),
+        format_bytes(static_cast<double>(memory.moments)),
+        format_bytes(static_cast<double>(memory.scratch_per_rank)), start.train_tokens,
+        start.sequences, start.steps_per_epoch, start.valid_tokens, start.save_dir.string());
+    if (!start.resumed_from.empty())
+        text += fmt::format("resumed  {}, next is step {}\n", start.resumed_from.string(),
+                            start.first_step);
+    fmt::print(out_, "{}", text);
+    std::fflush(out_);
+}
+
+void Progress::on_step(const StepRecord& record) {
+    recent_.emplace_back(record.seconds, static_cast<double>(record.tokens));
+    if (recent_.size() > recent_steps) recent_.pop_front();
+    double seconds = 0.0, tokens = 0.0;
+    for (const auto& [s, t] : recent_) {
+        seconds += s;
+        tokens += t;
+    }
+    const double left =
+        static_cast<double>(train_iters_ - record.step) * seconds / static_cast<double>(recent_.size());
+    const std::string text = step_line(record, train_iters_, tokens / seconds, left);
+    const bool last = record.step == train_iters_;
+    if (!terminal_) {
+        if (record.step % log_interval_ == 0 || record.step == 1 || last) line(text);
+        return;
+    }
+    const double now = monotonic_seconds();
+    if (now - last_drawn_ < redraw_seconds && !last) return;
+    last_drawn_ = now;
+    redraw(text);
+}
+
+void Progress::on_evaluation(std::int64_t step, const Evaluation& evaluation) {
+    line(fmt::format("step {}: held-out loss {:.4f} nats per token, over {} tokens", step,
+                     evaluation.loss, evaluation.loss_tokens));
+}
+
+void Progress::on_checkpoint(std::int64_t, const std::filesystem::path& file) {
+    line(fmt::format("saved {}", file.string()));
+}
+
+void Progress::on_end(std::int64_t steps) {
+    if (!moving_.empty()) fmt::print(out_, "\n");
+    moving_.clear();
+    line(fmt::format("done: {} steps, {}", steps, format_duration(monotonic_seconds() - begin_)));
+}
+
+}  // namespace evengrad

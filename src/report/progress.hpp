@@ -1,0 +1,58 @@
+// What people see while a run goes: a banner, then a line that moves, or plain lines in a log.
+#pragma once
+
+#include <cstdio>
+#include <deque>
+#include <string>
+
+#include <evengrad/loop.hpp>
+
+namespace evengrad {
+
+/// Whether standard output ends at a terminal. Under mpirun a rank always seems to have one, so it is
+/// mpirun's own that counts. @local
+bool output_is_terminal();
+
+/// "1.2 GB", "340 kB"; of a count of seconds "1:02:03", "4:05".
+std::string format_bytes(double bytes);
+std::string format_duration(double seconds);
+
+/// One line about a step: number, loss, gradient norm, learning rate, tokens/s, how busy ranks were
+/// (min/mean/max), time left.
+std::string step_line(const StepRecord& record, std::int64_t train_iters, double tokens_per_second,
+                      double seconds_left);
+
+/// What the machine is, for the banner and bench.
+struct MachineSummary {
+    int ranks = 1, nodes = 1, cores_allowed = 1;
+    std::string cpu, blas, blas_kernel, mpi, hint;
+    int blas_threads = 1;
+};
+std::string machine_lines(const MachineSummary& machine);
+
+/// On a terminal a progress line that is drawn anew; otherwise a plain line per log interval.
+class Progress final : public Observer {
+  public:
+    Progress(std::FILE* out, bool terminal, std::int64_t log_interval, MachineSummary machine);
+
+    void on_start(const RunStart& start) override;
+    void on_step(const StepRecord& record) override;
+    void on_evaluation(std::int64_t step, const Evaluation& evaluation) override;
+    void on_checkpoint(std::int64_t step, const std::filesystem::path& file) override;
+    void on_end(std::int64_t steps) override;
+
+  private:
+    void line(const std::string& text);    ///< a line that stays
+    void redraw(const std::string& text);  ///< the moving line
+
+    std::FILE* out_;
+    bool terminal_;
+    std::int64_t log_interval_;
+    MachineSummary machine_;
+    std::int64_t train_iters_ = 0;
+    std::deque<std::pair<double, double>> recent_;  ///< (seconds, tokens) of the last steps
+    double begin_ = 0.0, last_drawn_ = 0.0;
+    std::string moving_;
+};
+
+}  // namespace evengrad

@@ -1,0 +1,163 @@
+#include <evengrad/loop.hpp>
+
+#include <cmath>
+#include <limits>
+
+#include "base/digest.hpp"
+#include "checkpoint/schema.hpp"
+#include "hdf5/publish.hpp"
+#include "train/state.hpp"
+
+namespace evengrad {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// So that resuming on other data is noticed.
+std::string data_digest(const Dataset& data) {
+    Digest digest;
+    digest.add(std::span<const std::int32_t>(data.tokens));
+    digest.add(std::span<const std::uint8_t>(data.loss));
+    digest.add(std::span<const std::int64_t>(data.offsets));
+    return digest.hex();
+}
+
+void append(TrainingHistory& history, const StepRecord& record) {
+    history.step.push_back(record.step);
+    history.loss.push_back(record.loss.value_or(std::numeric_limits<double>::quiet_NaN()));
+    history.grad_norm.push_back(record.grad_norm);
+    history.clipped_grad_norm.push_back(record.clipped_grad_norm);
+    history.lr.push_back(record.lr);
+    history.loss_tokens.push_back(record.loss_tokens);
+    history.tokens_per_second.push_back(static_cast<double>(record.tokens) / record.seconds);
+}
+
+bool is_run_file(const fs::path& path) {
+    const std::string name = path.filename().string();
+    return name == "latest" || name == "metrics.jsonl" ||
+           (name.rfind("step-", 0) == 0 &&
+            (path.extension() == ".h5" || path.extension() == ".tmp"));
+}
+
+/// A new run gets a folder without an older run's files; a resumed one goes on where they are.
+void prepare_folder(const LoopConfig& config) {
+    std::error_code failed;
+    fs::create_directories(config.save_dir, failed);
+    if (failed)
+        throw Error(fmt::format("--save {}: the folder can't be made: {}", config.save_dir.string(),
+                                failed.message()));
+    if (!config.resume.empty()) return;
+    for (const auto& entry : fs::directory_iterator(config.save_dir)) {
+        if (!is_run_file(entry.path())) continue;
+        if (!config.overwrite)
+            throw Error(fmt::format("--save {}: the folder holds an earlier run ({})",
+                                    config.save_dir.string(), entry.path().filename().string()),
+                        "--resume goes on with it, --overwrite replaces it, or name another folder");
+        fs::remove(entry.path());
+    }
+}
+
+void expect_same(const char* what, const std::string& checkpoint, const std::string& here,
+                 const fs::path& file) {
+    if (checkpoint == here) return;
+    throw Error(fmt::format("--resume {}: {} is {} in the checkpoint and {} here", file.string(),
+                            what, checkpoint, here),
+                "give the options of the run that is resumed");
+}
+
+}  // namespace
+
+void restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& history) {
+    Trainer::State& s = trainer.state();
+    const Communicator& world = s.topology.world();
+    CheckpointState state;
+    fs::path file;
+    if (s.is_root()) {
+        file = find_checkpoint(checkpoint);
+        const CheckpointInfo info = read_checkpoint_info(file);
+        expect_same("the architecture", schema::to_json(info.model),
+                    schema::to_json(s.config.model), file);
+        expect_same("the optimizer", info.optimizer,
+                    std::string(schema::name_of(s.config.optimizer.kind)), file);
+        expect_same("--seed", std::to_string(info.state.seed), std::to_string(s.config.seed), file);
+        if (s.data)
+            expect_same("the digest of the training data", info.state.data_digest,
+                        data_digest(*s.data), file);
+        state = info.state;
+        history = info.history;
+    }
+    std::array<std::int64_t, 2> numbers{state.step, state.updates};
+    world.broadcast(std::span<std::int64_t>(numbers), 0);
+    world.broadcast_resized(state.quantum_exponents, 0);
+    s.steps_done = numbers[0];
+    s.updates_done = numbers[1];
+    s.quanta.restore(state.quantum_exponents);
+    load_tensors(file, s.tensors());
+    s.share_weights_from_root();
+}
+
+fs::path save(Trainer& trainer, const fs::path& save_dir, const TrainingHistory& history,
+              const std::string& options) {
+    Trainer::State& s = trainer.state();
+    CheckpointState state = s.checkpoint_state();
+    const std::string name = fmt::format("step-{:08}.h5", state.step);
+    if (s.is_root()) {
+        state.options = options;
+        if (s.data) state.data_digest = data_digest(*s.data);
+    }
+    save_checkpoint(save_dir / name, s.tensors(), s.config.model, state, history);
+    if (s.is_root()) hdf5::replace_link(save_dir, "latest", name);
+    return save_dir / name;
+}
+
+void run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
+                  const std::vector<Observer*>& observers) {
+    Trainer::State& s = trainer.state();
+    const bool root = s.is_root();
+    const auto tell = [&](auto&& event) {
+        if (root)
+            for (Observer* observer : observers) event(*observer);
+    };
+    if (root) prepare_folder(config);
+    TrainingHistory history;
+    if (!config.resume.empty()) restore(trainer, config.resume, history);
+
+    // Rank 0 alone has data; whether there is any to evaluate on, all must know.
+    std::int64_t evaluates = valid != nullptr;
+    s.topology.world().broadcast(std::span(&evaluates, 1), 0);
+    const std::int64_t last = s.config.schedule.train_iters;
+    if (root) {
+        const RunStart start{trainer,
+                             history,
+                             s.steps_done + 1,
+                             static_cast<std::int64_t>(s.planner->sequences().size()),
+                             s.planner->steps_per_epoch(),
+                             static_cast<std::int64_t>(s.data->tokens.size()),
+                             valid ? static_cast<std::int64_t>(valid->tokens.size()) : 0,
+                             config.save_dir,
+                             config.resume.empty() ? fs::path() : find_checkpoint(config.resume)};
+        tell([&](Observer& observer) { observer.on_start(start); });
+    }
+    const auto due = [&](std::int64_t interval) {
+        return s.steps_done == last || (interval > 0 && s.steps_done % interval == 0);
+    };
+    while (s.steps_done < last) {
+        const StepRecord record = trainer.step();
+        append(history, record);
+        tell([&](Observer& observer) { observer.on_step(record); });
+        if (evaluates && due(config.eval_interval)) {
+            const Evaluation evaluation = trainer.evaluate(valid);
+            history.validation_step.push_back(s.steps_done);
+            history.validation_loss.push_back(evaluation.loss);
+            tell([&](Observer& o) { o.on_evaluation(s.steps_done, evaluation); });
+        }
+        if (due(config.save_interval)) {
+            const fs::path file = save(trainer, config.save_dir, history, config.options);
+            tell([&](Observer& observer) { observer.on_checkpoint(s.steps_done, file); });
+        }
+    }
+    tell([&](Observer& observer) { observer.on_end(s.steps_done); });
+}
+
+}  // namespace evengrad
