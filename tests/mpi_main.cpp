@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -21,15 +22,18 @@ const Communicator* world_communicator = nullptr;
 
 /// Prints failures with the rank, and nothing else.
 class FailurePrinter : public testing::EmptyTestEventListener {
+    void OnTestStart(const testing::TestInfo& test) override {
+        test_ = fmt::format("{}.{}", test.test_suite_name(), test.name());
+    }
+    // GoogleTest holds its lock here: asking it for the current test would hang.
     void OnTestPartResult(const testing::TestPartResult& result) override {
         if (!result.failed()) return;
-        const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-        fmt::print(stderr, "[rank {}] {}.{}: {}:{}: {}\n", world().rank(),
-                   test == nullptr ? "?" : test->test_suite_name(),
-                   test == nullptr ? "?" : test->name(),
+        fmt::print(stderr, "[rank {}] {}: {}:{}: {}\n", world().rank(), test_,
                    result.file_name() == nullptr ? "unknown file" : result.file_name(),
                    result.line_number(), result.message());
     }
+
+    std::string test_ = "outside of tests";
 };
 
 int run(const Communicator& world) {

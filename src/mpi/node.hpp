@@ -45,8 +45,13 @@ class Topology {
 class NodeMemory {
   public:
     /// @collective over `node`. `bytes` must agree on all its ranks. `purpose` names it in errors.
-    /// @throws Error on every rank when /dev/shm (or where the MPI library says it puts segments) has too little room: how much is needed, how
-    /// much is free, what to change.
+    /// Each rank touches (and zeroes) its own equal share of the pages first. A node of one rank
+    /// gets ordinary memory, without a segment.
+    /// @throws Error, the same on every rank of the node, when /dev/shm (Open MPI: or
+    /// osc_sm_backing_directory) has too little room: how much is needed, how much is free, what to
+    /// change. Other nodes may have succeeded: the job must then be ended with `abort`.
+    /// For tests: EVENGRAD_SHM_FREE_BYTES in the environment of node rank 0 replaces the measured
+    /// free bytes (also for a node of one rank).
     NodeMemory(const Communicator& node, std::size_t bytes, const std::string& purpose);
     ~NodeMemory();
     NodeMemory(NodeMemory&&) noexcept;

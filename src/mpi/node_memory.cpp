@@ -18,34 +18,17 @@ namespace evengrad {
 
 namespace {
 
-/// A control variable of the MPI library (MPI 3.1, section 14.3), or "" when there is none.
-std::string control_variable(const char* name) {
-    int provided = 0;
-    if (MPI_T_init_thread(MPI_THREAD_SINGLE, &provided) != MPI_SUCCESS) return {};
-    std::string value;
-    int index = 0;
-    int count = 0;
-    MPI_T_cvar_handle handle = MPI_T_CVAR_HANDLE_NULL;
-    if (MPI_T_cvar_get_index(name, &index) == MPI_SUCCESS &&
-        MPI_T_cvar_handle_alloc(index, nullptr, &handle, &count) == MPI_SUCCESS) {
-        std::vector<char> text(static_cast<std::size_t>(std::max(count, 4096)) + 1, '\0');
-        if (MPI_T_cvar_read(handle, text.data()) == MPI_SUCCESS) value = text.data();
-        MPI_T_cvar_handle_free(&handle);
-    }
-    MPI_T_finalize();
-    return value;
-}
-
 bool is_folder(const std::string& path) {
     struct stat info {};
     return !path.empty() && stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/// Where the MPI library puts the files behind shared windows. Open MPI says it itself; others on
-/// Linux use /dev/shm.
+/// Where the MPI library puts the files behind shared windows: /dev/shm on Linux, or for Open MPI
+/// what `mpirun --mca osc_sm_backing_directory` says. (Asking through MPI_T_cvar_read costs 0.2 s;
+/// a folder set in a parameter file is missed here, and a full one then found by `populate`.)
 std::string segment_folder() {
-    const std::string told = control_variable("osc_sm_backing_directory");
-    if (is_folder(told)) return told;
+    const char* told = std::getenv("OMPI_MCA_osc_sm_backing_directory");
+    if (told != nullptr && is_folder(told)) return told;
     if (is_folder("/dev/shm")) return "/dev/shm";
     const char* temporary = std::getenv("TMPDIR");
     return temporary != nullptr && is_folder(temporary) ? temporary : "/tmp";
