@@ -12,8 +12,8 @@ namespace evengrad {
 
 /// A table of options, filled from the command line over a recipe over defaults.
 ///
-/// A repeated option: the last wins. All problems (unknown, malformed, missing a value) are collected
-/// and reported together.
+/// A repeated option: the last wins. All problems (unknown, malformed, missing a value) are
+/// collected and reported together.
 class OptionTable {
   public:
     explicit OptionTable(const std::string& caption) : description_(caption, 100, 50) {}
@@ -28,12 +28,15 @@ class OptionTable {
     /// An option that may stand alone and then means `implied`.
     template <class T>
     void add(const std::string& name, T& value, const T& implied, const std::string& help) {
-        description_.add_options()(name.c_str(),
-                                   boost::program_options::value<T>(&value)
-                                       ->default_value(value)
-                                       ->implicit_value(implied),
-                                   help.c_str());
+        description_.add_options()(
+            name.c_str(),
+            boost::program_options::value<T>(&value)->default_value(value)->implicit_value(implied),
+            help.c_str());
     }
+
+    /// Two options that say the same thing in two ways. One of them on the command line beats the
+    /// other in a recipe.
+    void add_rivals(const std::string& one, const std::string& other);
 
     /// Values from the command line (without program and verb). Problems go to `problems`.
     void parse(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
@@ -44,18 +47,26 @@ class OptionTable {
 
     /// Whether it was given, on the command line or in the recipe.
     bool given(const std::string& name) const;
-    /// Where it was given: "the command line", or the recipe's path.
-    std::string value_on_command_line(const std::string& name) const;
+    /// Its value as text; empty when it wasn't given.
+    std::string given_value(const std::string& name) const;
     /// All options and values as a recipe that gives the same configuration.
     std::string resolved() const;
     std::string help() const;
 
   private:
-    void store(const boost::program_options::basic_parsed_options<char>& parsed,
-               const std::string& source, std::vector<std::string>& problems);
+    /// An option as it was found, and where: "" for the command line, "FILE line N: " for a recipe.
+    struct Found {
+        boost::program_options::basic_option<char> option;
+        std::string where;
+    };
+    void store(const std::vector<Found>& options, std::vector<std::string>& problems);
+    bool rival_given(const std::string& name) const;
+    const boost::program_options::option_description* find(const std::string& name) const;
+    std::string unknown(const std::string& name) const;
 
     boost::program_options::options_description description_;
     boost::program_options::variables_map values_;
+    std::vector<std::pair<std::string, std::string>> rivals_;
 };
 
 /// Throws UsageError with all problems, unless there are none.

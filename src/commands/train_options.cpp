@@ -30,7 +30,8 @@ void choose(const std::string& option, const std::string& text, Enum& value,
 void add_model_options(OptionTable& table, GptConfig& model) {
     table.add("num-layers", model.num_layers, "transformer blocks");
     table.add("hidden-size", model.hidden_size, "channels of the residual stream");
-    table.add("ffn-hidden-size", model.ffn_hidden_size, "channels inside the MLP; 0: 4 x hidden-size");
+    table.add("ffn-hidden-size", model.ffn_hidden_size,
+              "channels inside the MLP; 0: 4 x hidden-size");
     table.add("num-attention-heads", model.num_attention_heads, "heads; divides hidden-size");
     table.add("seq-length", model.seq_length, "longest sequence, tokens");
 }
@@ -52,8 +53,9 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     add_model_options(table, model);
     table.add("init-method-std", model.init_method_std, "standard deviation of initial weights");
     table.add("dropout", model.dropout, "probability of dropping an activation");
-    table.add("sequences", sequences_,
-              "documents: each by itself, cut at seq-length; stream: end to end, cut at seq-length");
+    table.add(
+        "sequences", sequences_,
+        "documents: each by itself, cut at seq-length; stream: end to end, cut at seq-length");
     table.add("global-batch-size", plan.global_batch_size, "sequences a step");
     table.add("micro-batch-size", plan.micro_batch_size, "sequences a micro-batch");
     table.add("micro-batch-tokens", plan.micro_batch_tokens,
@@ -77,24 +79,30 @@ TrainOptions::TrainOptions() : table("evengrad train") {
               "cut each machine into nodes of this many ranks (one per NUMA domain); 0: don't");
     table.add("allow-mixed-cpus", train.allow_mixed_cpus, true,
               "go on when ranks don't compute the same bits");
+    table.add_rivals("micro-batch-size", "micro-batch-tokens");
+    table.add_rivals("valid-data", "valid-fraction");
+    table.add_rivals("resume", "overwrite");
 }
 
 void TrainOptions::parse(const std::vector<std::string>& arguments) {
     std::vector<std::string> problems;
     table.parse(arguments, problems);
-    const std::string recipe = table.value_on_command_line("config");
+    const std::string recipe = table.given_value("config");
     if (!recipe.empty()) table.parse_recipe(recipe, problems);
     table.finish(problems);
     if (help) return;
     interpret(problems);
     if (data.empty()) problems.push_back("--data is missing: what to train on");
     if (save_.empty()) problems.push_back("--save is missing: where to put checkpoints");
+    for (const std::string& path : {data, valid_data, save_, resume_})
+        if (path.find('\n') != std::string::npos)
+            problems.push_back("a file name with a line break in it can't be used");
     if (!valid_data.empty() && valid_fraction > 0.0)
         problems.push_back("--valid-data and --valid-fraction contradict each other: give one");
     if (!(valid_fraction >= 0.0 && valid_fraction < 1.0))
         problems.push_back(
             fmt::format("--valid-fraction must be at least 0 and below 1, not {}", valid_fraction));
-    if (table.given("micro-batch-size") && table.given("micro-batch-tokens"))
+    if (table.given("micro-batch-size") && train.plan.micro_batch_tokens != 0)
         problems.push_back(
             "--micro-batch-size and --micro-batch-tokens contradict each other: give one");
     if (loop.eval_interval > 0 && valid_data.empty() && valid_fraction == 0.0)
@@ -108,11 +116,12 @@ void TrainOptions::parse_resolved(const std::string& text) {
     std::vector<std::string> arguments, problems;
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);)
-        if (!line.ends_with('=')) arguments.push_back("--" + line);
+        if (line.find('=') + 1 < line.size()) arguments.push_back("--" + line);
     table.parse(arguments, problems);
     table.finish(problems);
     interpret(problems);
-    EVENGRAD_CHECK(problems.empty(), "the resolved options of rank 0: {}", fmt::join(problems, "; "));
+    EVENGRAD_CHECK(problems.empty(), "the resolved options of rank 0: {}",
+                   fmt::join(problems, "; "));
 }
 
 void TrainOptions::interpret(std::vector<std::string>& problems) {
@@ -120,20 +129,20 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
            {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}}, problems);
     choose("optimizer", optimizer_, train.optimizer.kind,
            {{"adamw", OptimizerKind::adamw}, {"sgd", OptimizerKind::sgd}}, problems);
-    choose("lr-decay-style", decay_, train.schedule.decay,
-           {{"constant", LrDecay::constant},
-            {"linear", LrDecay::linear},
-            {"cosine", LrDecay::cosine}},
-           problems);
+    choose(
+        "lr-decay-style", decay_, train.schedule.decay,
+        {{"constant", LrDecay::constant}, {"linear", LrDecay::linear}, {"cosine", LrDecay::cosine}},
+        problems);
     train.plan.seq_length = train.model.seq_length;
     train.plan.seed = train.seed;
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
     loop.options = table.resolved();
-    for (const auto& [name, value] :
-         {std::pair{"save-interval", loop.save_interval}, {"log-interval", log_interval},
-          {"eval-interval", loop.eval_interval}})
-        if (value < 0) problems.push_back(fmt::format("--{} must be at least 0, not {}", name, value));
+    for (const auto& [name, value] : {std::pair{"save-interval", loop.save_interval},
+                                      {"log-interval", log_interval},
+                                      {"eval-interval", loop.eval_interval}})
+        if (value < 0)
+            problems.push_back(fmt::format("--{} must be at least 0, not {}", name, value));
     const auto more = train.validate();
     problems.insert(problems.end(), more.begin(), more.end());
 }

@@ -1,6 +1,4 @@
-#include <algorithm>
-
-#include "train/state.hpp"
+#include "train/work.hpp"
 
 namespace evengrad {
 
@@ -16,36 +14,16 @@ Evaluation Trainer::evaluate(const Dataset* data) {
         plan = Planner(*data, config).plan_all();
     }
     broadcast_plan(s.topology.world(), plan);
-    std::vector<double> costs;
-    MicroBatchSize largest;
-    for (std::int64_t k = 0; k < plan.size(); ++k) {
-        costs.push_back(micro_batch_cost(s.config.model, plan.micro_batch(k)));
-        largest.include(MicroBatchSize::of(plan.micro_batch(k)));
-    }
-    std::vector<int> ranks;
-    for (int node = 0; node < s.topology.node_count(); ++node)
-        ranks.push_back(static_cast<int>(s.topology.ranks_of(node).size()));
-    const auto dealt = deal_to_nodes(costs, ranks);
-    const auto& mine = dealt[static_cast<std::size_t>(s.topology.node_index())];
-    s.model.reserve(largest, false);
-
+    const Deal dealt = deal(s, plan);
+    s.model.reserve(dealt.largest, false);
     Ledger ledger(plan.size());
-    if (s.topology.node().rank() == 0) s.store.ticket().reset();
-    s.store.barrier();
-    const Ticket ticket = s.store.ticket();
-    for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) {
-        const std::int64_t k = mine[drawn];
-        const MicroBatch batch = plan.micro_batch(k);
-        LedgerRow row;
-        row.loss = s.model.forward(s.store.weights().data(), batch);
-        for (const float weight : batch.weights) {
-            row.weight += static_cast<double>(weight);
-            row.tokens += weight != 0.0f;
-        }
-        row.rank = s.topology.world().rank();
-        ledger.record(k, row);
-    }
-    s.store.barrier();
+    draw_micro_batches(
+        s, dealt.of_node[static_cast<std::size_t>(s.topology.node_index())], [&](std::int64_t k) {
+            const MicroBatch batch = plan.micro_batch(k);
+            LedgerRow row = begin_row(s, batch);
+            row.loss = s.model.forward(s.store.weights().data(), batch);
+            ledger.record(k, row);
+        });
     ledger.combine(s.topology.world());
     ledger.verify(plan);
     EVENGRAD_CHECK(plan.denominator > 0.0, "an evaluation without loss tokens");

@@ -100,6 +100,7 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
     self_test(topology);
     ranks_compute_alike = check_fingerprints(topology.world(), config.allow_mixed_cpus);
     if (is_root() && data) planner.emplace(*data, config.plan);
+    reserve_scratch();
 
     // Each rank of a node initializes its share: the values are functions of seed and element.
     const auto blocks = static_cast<Index>(table.blocks().size());
@@ -111,6 +112,20 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
                    block.count);
     }
     store.barrier();
+}
+
+/// Room for micro-batches like those of the first step, so that too little memory shows at once. A
+/// later step with a larger one makes more.
+void Trainer::State::reserve_scratch() {
+    MicroBatchSize size;
+    if (planner) {
+        const StepPlan plan = planner->plan(0);
+        for (std::int64_t k = 0; k < plan.size(); ++k)
+            size.include(MicroBatchSize::of(plan.micro_batch(k)));
+    }
+    std::array<std::int64_t, 3> numbers{size.tokens, size.longest_sequence, size.loss_rows};
+    topology.world().broadcast(std::span<std::int64_t>(numbers), 0);
+    if (numbers[0] > 0) model.reserve({numbers[0], numbers[1], numbers[2]}, true);
 }
 
 void Trainer::State::share_weights_from_root() {

@@ -61,6 +61,7 @@ struct Trainer::State {
     /// @local Numbers of the run; data and options are the caller's to add.
     CheckpointState checkpoint_state() const;
     RunTensors tensors() { return {topology, ownership, table, store.weights(), optimizer}; }
+    void reserve_scratch();  ///< @collective
     /// @collective Weights that rank 0's node holds, on every node.
     void share_weights_from_root();
 
@@ -83,14 +84,8 @@ struct Trainer::State {
     bool ranks_compute_alike = true;
 };
 
-/// @collective The plan of rank 0 on every rank.
-void broadcast_plan(const Communicator& world, StepPlan& plan);
-
 /// @collective Throws Error (naming ranks, hosts and what to do) unless all ranks have one
 /// fingerprint; with `allow_mixed` it only says whether they do.
 bool check_fingerprints(const Communicator& world, bool allow_mixed);
-
-/// Relative time that a micro-batch takes: its floating-point operations.
-double micro_batch_cost(const GptConfig& config, const MicroBatch& batch);
 
 }  // namespace evengrad

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "gradient/normalize.hpp"
-#include "train/state.hpp"
+#include "train/work.hpp"
 
 namespace evengrad {
 
@@ -70,7 +70,7 @@ class StepRun {
     Trainer::State& s_;
     StepRecord& record_;
     StepPlan plan_;
-    std::vector<std::vector<std::int64_t>> dealt_;  ///< micro-batches of each node
+    Deal deal_;
     PhaseClock clock_;
 };
 
@@ -82,20 +82,10 @@ void StepRun::make_plan() {
     broadcast_plan(s_.topology.world(), plan_);
     EVENGRAD_CHECK(plan_.step == s_.steps_done, "a plan for step {} in step {}", plan_.step,
                    s_.steps_done);
-    std::vector<double> costs;
-    MicroBatchSize largest;
-    for (std::int64_t k = 0; k < plan_.size(); ++k) {
-        const MicroBatch batch = plan_.micro_batch(k);
-        costs.push_back(micro_batch_cost(s_.config.model, batch));
-        largest.include(MicroBatchSize::of(batch));
-    }
-    std::vector<int> ranks;
-    for (int node = 0; node < s_.topology.node_count(); ++node)
-        ranks.push_back(static_cast<int>(s_.topology.ranks_of(node).size()));
-    dealt_ = deal_to_nodes(costs, ranks);
-    auto& mine = dealt_[static_cast<std::size_t>(s_.topology.node_index())];
+    deal_ = deal(s_, plan_);
+    auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     if (s_.hooks.order) s_.hooks.order(mine);
-    s_.model.reserve(largest, true);
+    s_.model.reserve(deal_.largest, true);
     clock_.lap(Phase::plan);
 }
 
@@ -105,38 +95,28 @@ PassResult StepRun::compute() {
     const std::int64_t step = s_.steps_done + 1;
     const DropoutKey dropout{dropout_step_key(s_.config.seed, s_.steps_done),
                              s_.config.model.dropout};
-    if (s_.topology.node().rank() == 0) s_.store.ticket().reset();
-    s_.store.barrier();
-    clock_.lap(Phase::wait);
-
+    const auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     const double start = monotonic_seconds();
-    const auto& mine = dealt_[static_cast<std::size_t>(s_.topology.node_index())];
-    const Ticket ticket = s_.store.ticket();
-    for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) {
-        const std::int64_t k = mine[drawn];
+    draw_micro_batches(s_, mine, [&](std::int64_t k) {
         const MicroBatch batch = plan_.micro_batch(k);
         const double begin = monotonic_seconds();
         TimedSink sink(s_.accumulator, s_.table);
         if (step == s_.hooks.nan_at_step && k == s_.hooks.nan_micro_batch)
             sink.plant_nan(s_.hooks.nan_tensor);
         s_.accumulator.begin_micro_batch(k);
-        LedgerRow row;
+        LedgerRow row = begin_row(s_, batch);
         row.loss = s_.model.forward_backward(s_.store.weights().data(), batch, dropout, sink);
         const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
-        for (const float weight : batch.weights) {
-            row.weight += static_cast<double>(weight);
-            row.tokens += weight != 0.0f;
-        }
         row.squared_norm = facts.squared_norm;
         row.checksum = facts.checksum;
-        row.rank = s_.topology.world().rank();
-        row.nanoseconds = static_cast<std::int64_t>((monotonic_seconds() - begin) * 1e9);
+        const double seconds = monotonic_seconds() - begin;
+        row.nanoseconds = static_cast<std::int64_t>(seconds * 1e9);
         if (!(step == s_.hooks.lose_row_at_step && k == 0)) s_.ledger.record(k, row);
-        clock_.lap(Phase::compute);
-        clock_.move(Phase::compute, Phase::accumulate, sink.seconds());
-    }
-    clock_.lap(Phase::compute);
-    s_.store.barrier();
+        // What isn't work on a micro-batch is waiting: for the ticket's reset, for other ranks.
+        clock_.lap(Phase::wait);
+        clock_.move(Phase::wait, Phase::compute, seconds - sink.seconds());
+        clock_.move(Phase::wait, Phase::accumulate, sink.seconds());
+    });
     PassResult result;
     agree(result);
     clock_.lap(Phase::wait);
@@ -208,7 +188,7 @@ void StepRun::report_non_finite(std::uint64_t key) const {
 void StepRun::update(const PassResult& result) {
     const Communicator& world = s_.topology.world();
     std::vector<char> contributed;
-    for (const auto& micro_batches : dealt_) contributed.push_back(!micro_batches.empty());
+    for (const auto& micro_batches : deal_.of_node) contributed.push_back(!micro_batches.empty());
     if (s_.hooks.flip_bit_at_step == s_.steps_done + 1 && s_.is_root())
         s_.store.sum().sums[static_cast<std::size_t>(s_.table[0].offset)] ^= std::uint64_t{1} << 33;
     s_.store.barrier();
@@ -279,19 +259,6 @@ void StepRun::run() {
 }
 
 }  // namespace
-
-double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {
-    double flops = 0.0;
-    std::size_t row = 0;
-    for (const std::int32_t length : batch.lengths) {
-        const auto weights = batch.weights.subspan(row, static_cast<std::size_t>(length));
-        const auto rows = std::count_if(weights.begin(), weights.end(),
-                                        [](float weight) { return weight != 0.0f; });
-        flops += config.training_flops(length, static_cast<Index>(rows));
-        row += static_cast<std::size_t>(length);
-    }
-    return flops;
-}
 
 StepRecord Trainer::step() {
     StepRecord record;

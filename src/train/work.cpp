@@ -1,0 +1,64 @@
+#include "train/work.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace evengrad {
+
+void broadcast_plan(const Communicator& world, StepPlan& plan) {
+    std::array<std::int64_t, 2> numbers{plan.step, plan.epoch};
+    world.broadcast(std::span<std::int64_t>(numbers), 0);
+    plan.step = numbers[0];
+    plan.epoch = numbers[1];
+    world.broadcast(std::span(&plan.denominator, 1), 0);
+    world.broadcast_resized(plan.sequence_begin, 0);
+    world.broadcast_resized(plan.token_begin, 0);
+    world.broadcast_resized(plan.loss_tokens, 0);
+    world.broadcast_resized(plan.weight, 0);
+    world.broadcast_resized(plan.sequence_ids, 0);
+    world.broadcast_resized(plan.lengths, 0);
+    world.broadcast_resized(plan.keys, 0);
+    world.broadcast_resized(plan.tokens, 0);
+    world.broadcast_resized(plan.targets, 0);
+    world.broadcast_resized(plan.weights, 0);
+}
+
+double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {
+    double flops = 0.0;
+    std::size_t row = 0;
+    for (const std::int32_t length : batch.lengths) {
+        const auto weights = batch.weights.subspan(row, static_cast<std::size_t>(length));
+        const auto rows = std::count_if(weights.begin(), weights.end(),
+                                        [](float weight) { return weight != 0.0f; });
+        flops += config.training_flops(length, static_cast<Index>(rows));
+        row += static_cast<std::size_t>(length);
+    }
+    return flops;
+}
+
+Deal deal(const Trainer::State& state, const StepPlan& plan) {
+    std::vector<double> costs;
+    Deal result;
+    for (std::int64_t k = 0; k < plan.size(); ++k) {
+        const MicroBatch batch = plan.micro_batch(k);
+        costs.push_back(micro_batch_cost(state.config.model, batch));
+        result.largest.include(MicroBatchSize::of(batch));
+    }
+    std::vector<int> ranks;
+    for (int node = 0; node < state.topology.node_count(); ++node)
+        ranks.push_back(static_cast<int>(state.topology.ranks_of(node).size()));
+    result.of_node = deal_to_nodes(costs, ranks);
+    return result;
+}
+
+LedgerRow begin_row(const Trainer::State& state, const MicroBatch& batch) {
+    LedgerRow row;
+    for (const float weight : batch.weights) {
+        row.weight += static_cast<double>(weight);
+        row.tokens += weight != 0.0f;
+    }
+    row.rank = state.topology.world().rank();
+    return row;
+}
+
+}  // namespace evengrad

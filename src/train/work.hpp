@@ -1,0 +1,38 @@
+// The micro-batches of a plan, dealt to nodes and drawn by ranks: what steps and evaluations share.
+#pragma once
+
+#include <vector>
+
+#include "train/state.hpp"
+
+namespace evengrad {
+
+/// @collective The plan of rank 0 on every rank.
+void broadcast_plan(const Communicator& world, StepPlan& plan);
+
+/// Relative time that a micro-batch takes: its floating-point operations.
+double micro_batch_cost(const GptConfig& config, const MicroBatch& batch);
+
+/// Who gets what: the same on every rank.
+struct Deal {
+    std::vector<std::vector<std::int64_t>> of_node;  ///< micro-batches, by falling cost
+    MicroBatchSize largest;                          ///< of all of them
+};
+Deal deal(const Trainer::State& state, const StepPlan& plan);
+
+/// The ledger's row for a micro-batch of this rank, without what computing it gives.
+LedgerRow begin_row(const Trainer::State& state, const MicroBatch& batch);
+
+/// @collective Calls work(k) for those of the node's micro-batches `mine` that this rank draws, each
+/// on one rank of the node, between two node barriers.
+template <class Function>
+void draw_micro_batches(const Trainer::State& state, const std::vector<std::int64_t>& mine,
+                        Function&& work) {
+    const Ticket ticket = state.store.ticket();
+    if (state.topology.node().rank() == 0) ticket.reset();
+    state.store.barrier();
+    for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) work(mine[drawn]);
+    state.store.barrier();
+}
+
+}  // namespace evengrad
