@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <boost/program_options.hpp>
+#include <fmt/format.h>
 
 namespace evengrad {
 
@@ -21,19 +22,15 @@ class OptionTable {
     /// An option with a default. `value` is where it ends up.
     template <class T>
     void add(const std::string& name, T& value, const std::string& help) {
-        description_.add_options()(name.c_str(),
-                                   boost::program_options::value<T>(&value)->default_value(value),
-                                   help.c_str());
+        description_.add_options()(name.c_str(), with_default(value), help.c_str());
     }
     /// An option that may stand alone and then means `implied`.
     template <class T>
     void add(const std::string& name, T& value, const T& implied, const std::string& help) {
-        description_.add_options()(
-            name.c_str(),
-            boost::program_options::value<T>(&value)->default_value(value)->implicit_value(implied),
-            help.c_str());
+        description_.add_options()(name.c_str(),
+                                   with_default(value)->implicit_value(implied, text(implied)),
+                                   help.c_str());
     }
-
     /// Two options that say the same thing in two ways. One of them on the command line beats the
     /// other in a recipe.
     void add_rivals(const std::string& one, const std::string& other);
@@ -54,6 +51,16 @@ class OptionTable {
     std::string help() const;
 
   private:
+    /// Boost would show a default of 0.1 as 0.10000000000000001, and false as 0.
+    template <class T>
+    static std::string text(const T& value) {
+        return fmt::format("{}", value);
+    }
+    template <class T>
+    static boost::program_options::typed_value<T>* with_default(T& value) {
+        return boost::program_options::value<T>(&value)->default_value(value, text(value));
+    }
+
     /// An option as it was found, and where: "" for the command line, "FILE line N: " for a recipe.
     struct Found {
         boost::program_options::basic_option<char> option;

@@ -1,0 +1,90 @@
+# What the test scripts of this folder share. Sourced with the program to test as $1.
+set -u
+evengrad=$(realpath "$1")
+source_dir=$(realpath "$2")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+
+failures=0
+fail() {
+    printf 'FAILED: %s\n' "$*"
+    failures=$((failures + 1))
+}
+
+# finish: the end of a script; not 0 when anything failed.
+finish() {
+    if [ "$failures" -gt 0 ]; then
+        printf '%s failure(s)\n' "$failures"
+        exit 1
+    fi
+    echo "all as expected"
+    exit 0
+}
+
+# run RANKS ARGUMENTS...: runs evengrad; 0 ranks means without mpirun. What it prints goes to the
+# files out and err. No case here needs a minute: one that does hangs.
+run() {
+    local ranks=$1
+    shift
+    last="$ranks ranks: evengrad $*"
+    if [ "$ranks" = 0 ]; then
+        timeout -k 5 60 "$evengrad" "$@" > out 2> err < /dev/null
+    else
+        timeout -k 5 60 mpirun --bind-to none --oversubscribe -n "$ranks" "$evengrad" "$@" \
+            > out 2> err < /dev/null
+    fi
+    code=$?
+    [ $code != 124 ] || fail "$last: hangs"
+    return $code
+}
+
+# succeeds RANKS ARGUMENTS...
+succeeds() {
+    run "$@" && return
+    fail "$last: exit code $code"
+    cat err
+}
+
+# refuses CODE RANKS TEXT... -- ARGUMENTS...: it fails with that exit code, says it once, and each
+# TEXT is somewhere in what it says.
+refuses() {
+    local expected=$1 ranks=$2 texts=()
+    shift 2
+    while [ "$1" != -- ]; do
+        texts+=("$1")
+        shift
+    done
+    shift
+    run "$ranks" "$@"
+    [ $code = "$expected" ] || fail "$last: exit code $code, not $expected"
+    local said
+    said=$(grep -c '^evengrad: ' err)
+    [ "$said" = 1 ] || fail "$last: said $said times"
+    local text
+    for text in "${texts[@]}"; do
+        [ "$(grep -cF -e "$text" err)" = 1 ] || fail "$last: '$text' is not in it once"
+    done
+    if grep -qE 'terminate called|Signal|backtrace|what\(\)|internal error|boost::' err; then
+        fail "$last: looks like a crash"
+    fi
+    [ "$failures" = "${shown_failures:-0}" ] || cat err
+    shown_failures=$failures
+}
+
+# says TEXT: it is in the last run's output.
+says() {
+    grep -qF -e "$1" out && return
+    fail "$last: '$1' is not in the output"
+    cat out
+}
+
+# digest_of CHECKPOINT
+digest_of() {
+    "$evengrad" inspect "$1" --digest || echo "no digest"
+}
+
+# A model that trains in no time, on sequences of very uneven length.
+tiny=(--num-layers 2 --hidden-size 24 --num-attention-heads 3 --seq-length 96 --micro-batch-tokens 200
+    --global-batch-size 24 --lr 3e-3 --seed 5)
+pairs=$source_dir/data/pairs.jsonl
