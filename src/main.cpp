@@ -2,20 +2,18 @@
 //
 // Compiled for the oldest processor of the family (CMakeLists.txt), so that the check below runs
 // where the rest would die of an illegal instruction.
-#include <unistd.h>
-
 #include <cstdio>
 #include <exception>
 #include <optional>
 #include <string>
 
 #include <fmt/core.h>
-
-#include <evengrad/error.hpp>
-#include <evengrad/version.hpp>
+#include <unistd.h>
 
 #include "base/arch.hpp"
 #include "commands/verbs.hpp"
+#include <evengrad/error.hpp>
+#include <evengrad/version.hpp>
 
 namespace {
 
@@ -48,10 +46,11 @@ bool processor_is_able() {
     check(evengrad::arch_avx512f, __builtin_cpu_supports("avx512f"), "AVX512F");
     check(evengrad::arch_avx512vl, __builtin_cpu_supports("avx512vl"), "AVX512VL");
     if (!missing.empty()) {
-        fmt::print(stderr,
-                   "evengrad: this processor lacks{}, which this build (-march={}) needs\n"
-                   "hint: build on this machine: cmake -B build -DEVENGRAD_ARCH=native, or =x86-64\n",
-                   missing, evengrad::built_for_name);
+        fmt::print(
+            stderr,
+            "evengrad: this processor lacks{}, which this build (-march={}) needs\n"
+            "hint: build on this machine: cmake -B build -DEVENGRAD_ARCH=native, or =x86-64\n",
+            missing, evengrad::built_for_name);
         return false;
     }
 #endif

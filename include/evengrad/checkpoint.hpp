@@ -15,9 +15,9 @@ namespace evengrad {
 
 /// What a run is at a step, besides its tensors.
 struct CheckpointState {
-    std::int64_t step = 0;          ///< steps done
-    std::int64_t epoch = 0;         ///< epoch of the next step
-    std::int64_t updates = 0;       ///< steps that changed the weights (Adam's t)
+    std::int64_t step = 0;     ///< steps done
+    std::int64_t epoch = 0;    ///< epoch of the next step
+    std::int64_t updates = 0;  ///< steps that changed the weights (Adam's t)
     std::uint64_t seed = 0;
     std::vector<std::int32_t> quantum_exponents;  ///< by tensor
     std::string data_digest;  ///< of the training tokens, so that another data set is noticed

@@ -1,15 +1,15 @@
 // What can go wrong, and how it is said.
 //
-// Error        something the user, a file or the machine got wrong: thrown, printed once, exit code not 0.
-// EVENGRAD_CHECK  an invariant of this program: always on; its failure is a bug report.
+// Error        something the user, a file or the machine got wrong: thrown, printed once, exit code
+// not 0. EVENGRAD_CHECK  an invariant of this program: always on; its failure is a bug report.
 #pragma once
-
-#include <fmt/format.h>
 
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include <fmt/format.h>
 
 namespace evengrad {
 
@@ -42,9 +42,9 @@ namespace detail {
 }  // namespace evengrad
 
 /// An invariant of this program, checked in every build. Throws std::logic_error.
-#define EVENGRAD_CHECK(condition, ...)                                             \
-    do {                                                                           \
-        if (!(condition))                                                          \
-            ::evengrad::detail::check_failed(#condition, __FILE__, __LINE__,  \
-                                             fmt::format(__VA_ARGS__));            \
+#define EVENGRAD_CHECK(condition, ...)                                       \
+    do {                                                                     \
+        if (!(condition))                                                    \
+            ::evengrad::detail::check_failed(#condition, __FILE__, __LINE__, \
+                                             fmt::format(__VA_ARGS__));      \
     } while (false)

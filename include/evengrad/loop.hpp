@@ -14,19 +14,19 @@ namespace evengrad {
 /// Where a run saves, and how often it does what. Intervals are in steps; 0: never.
 struct LoopConfig {
     std::filesystem::path save_dir;
-    bool overwrite = false;              ///< a folder with an earlier run is emptied of it
-    std::filesystem::path resume;        ///< checkpoint or run folder to go on from; empty: start anew
-    std::int64_t save_interval = 0;      ///< the last step is always saved
-    std::int64_t eval_interval = 0;      ///< with held-out data the last step is always evaluated
-    std::string options;                 ///< the resolved recipe, kept in checkpoints
+    bool overwrite = false;          ///< a folder with an earlier run is emptied of it
+    std::filesystem::path resume;    ///< checkpoint or run folder to go on from; empty: start anew
+    std::int64_t save_interval = 0;  ///< the last step is always saved
+    std::int64_t eval_interval = 0;  ///< with held-out data the last step is always evaluated
+    std::string options;             ///< the resolved recipe, kept in checkpoints
 };
 
 /// What is known when a run begins. The same on every rank, but for what only rank 0 knows.
 struct RunStart {
     const Trainer& trainer;
     const TrainingHistory& history;
-    std::int64_t first_step = 1;     ///< the step that comes next
-    std::int64_t sequences = 0;      ///< in the training data
+    std::int64_t first_step = 1;  ///< the step that comes next
+    std::int64_t sequences = 0;   ///< in the training data
     std::int64_t steps_per_epoch = 0;
     std::int64_t train_tokens = 0, valid_tokens = 0;
     std::filesystem::path save_dir;
@@ -45,9 +45,10 @@ class Observer {
     virtual void on_end(std::int64_t /*steps*/) {}
 };
 
-/// @collective Trains up to schedule.train_iters steps, resuming first when asked to. `valid` may be
-/// null; like `observers` it matters on rank 0 only. Every checkpoint is save_dir/step-NNNNNNNN.h5,
-/// published atomically, with `latest` a link to the newest. @throws Error
+/// @collective Trains up to schedule.train_iters steps, resuming first when asked to. `valid` may
+/// be null; like `observers` it matters on rank 0 only. Every checkpoint is
+/// save_dir/step-NNNNNNNN.h5, published atomically, with `latest` a link to the newest. @throws
+/// Error
 void run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
                   const std::vector<Observer*>& observers);
 

@@ -42,10 +42,10 @@ struct Tensor {
     Index count = 0;           ///< elements
     Index first_block = 0;     ///< its blocks are first_block .. first_block + block_count - 1
     Index block_count = 0;
-    bool decay = false;         ///< weight decay applies (matrices; not biases and norms)
-    double init_std = 0.0;      ///< normal with this standard deviation, or
-    double init_constant = 0.0; ///< this value where init_std is 0
-    Index contributions = 1;    ///< addends each element gets from one micro-batch, at most
+    bool decay = false;          ///< weight decay applies (matrices; not biases and norms)
+    double init_std = 0.0;       ///< normal with this standard deviation, or
+    double init_constant = 0.0;  ///< this value where init_std is 0
+    Index contributions = 1;     ///< addends each element gets from one micro-batch, at most
 };
 
 /// A run of at most 65,536 elements of one tensor: the unit of locks, ownership, norms, optimizer.
@@ -64,7 +64,9 @@ class ParameterTable {
 
     const std::vector<Tensor>& tensors() const { return tensors_; }
     const std::vector<Block>& blocks() const { return blocks_; }
-    const Tensor& operator[](Index tensor) const { return tensors_[static_cast<std::size_t>(tensor)]; }
+    const Tensor& operator[](Index tensor) const {
+        return tensors_[static_cast<std::size_t>(tensor)];
+    }
     Index size() const { return static_cast<Index>(tensors_.size()); }
     /// Elements of the flat array, gaps between tensors included.
     Index flat_size() const { return flat_size_; }

@@ -22,10 +22,10 @@ struct OptimizerConfig {
 };
 
 struct ScheduleConfig {
-    double lr = 3e-4;      ///< the peak
-    double min_lr = 0.0;   ///< the floor of the decay
+    double lr = 3e-4;     ///< the peak
+    double min_lr = 0.0;  ///< the floor of the decay
     LrDecay decay = LrDecay::cosine;
-    std::int64_t warmup_iters = 0;  ///< steps of linear rise from lr / warmup_iters
+    std::int64_t warmup_iters = 0;    ///< steps of linear rise from lr / warmup_iters
     std::int64_t train_iters = 1000;  ///< steps; where the decay ends
 
     std::vector<std::string> validate() const;  ///< all problems at once

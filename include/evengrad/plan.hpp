@@ -39,11 +39,12 @@ struct Sequence {
     std::int64_t document = 0;  ///< of its first token
 };
 
-std::vector<Sequence> cut_sequences(const Dataset& data, SequenceMode mode, std::int64_t seq_length);
+std::vector<Sequence> cut_sequences(const Dataset& data, SequenceMode mode,
+                                    std::int64_t seq_length);
 
-/// A bijection of [0, size) chosen by (seed, epoch): a shuffle that needs no memory. Four rounds of a
-/// Feistel network on Philox, with cycle walking (Black and Rogaway, "Ciphers with arbitrary finite
-/// domains", CT-RSA 2002).
+/// A bijection of [0, size) chosen by (seed, epoch): a shuffle that needs no memory. Four rounds of
+/// a Feistel network on Philox, with cycle walking (Black and Rogaway, "Ciphers with arbitrary
+/// finite domains", CT-RSA 2002).
 class Permutation {
   public:
     Permutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch);

@@ -25,7 +25,7 @@ struct TrainConfig {
     OptimizerConfig optimizer;
     ScheduleConfig schedule;
     std::uint64_t seed = 1234;
-    int ranks_per_node = 0;         ///< cut machines into nodes of this many ranks; 0: whole machines
+    int ranks_per_node = 0;  ///< cut machines into nodes of this many ranks; 0: whole machines
     bool allow_mixed_cpus = false;  ///< go on when ranks don't compute the same bits
 
     std::vector<std::string> validate() const;  ///< all problems at once
@@ -51,7 +51,8 @@ struct StepRecord {
     double lr = 0.0;
     bool recomputed = false;  ///< a tensor's quantum didn't fit and the step was computed twice
     double seconds = 0.0;     ///< wall time (rank 0's)
-    std::array<double, 3> busy{};  ///< share of the compute phase that ranks computed: min, mean, max
+    std::array<double, 3>
+        busy{};  ///< share of the compute phase that ranks computed: min, mean, max
     std::array<double, phase_count> phases{};  ///< seconds
 };
 
@@ -75,13 +76,13 @@ struct LedgerEntry {
 struct TestHooks {
     /// Another order of a node's micro-batches.
     std::function<void(std::vector<std::int64_t>&)> order;
-    std::int64_t misfit_at_step = 0;      ///< pretend that quanta are 2^30 too fine
-    bool misfit_twice = false;            ///< and again when the step is computed once more
-    std::int64_t nan_at_step = 0;         ///< plant a NaN in
-    std::int64_t nan_micro_batch = 0;     ///<   this micro-batch's
-    std::string nan_tensor;               ///<   gradient of this tensor
-    std::int64_t flip_bit_at_step = 0;    ///< flip one bit of an integer sum before the reduction
-    std::int64_t lose_row_at_step = 0;    ///< forget one ledger row
+    std::int64_t misfit_at_step = 0;    ///< pretend that quanta are 2^30 too fine
+    bool misfit_twice = false;          ///< and again when the step is computed once more
+    std::int64_t nan_at_step = 0;       ///< plant a NaN in
+    std::int64_t nan_micro_batch = 0;   ///<   this micro-batch's
+    std::string nan_tensor;             ///<   gradient of this tensor
+    std::int64_t flip_bit_at_step = 0;  ///< flip one bit of an integer sum before the reduction
+    std::int64_t lose_row_at_step = 0;  ///< forget one ledger row
 };
 
 /// Trains a GPT. All ranks of the communicator make one and call its @collective functions in the
@@ -106,7 +107,7 @@ class Trainer {
     std::int64_t steps_done() const;  ///< @local
     const TrainConfig& config() const;
     const ParameterTable& parameters() const;
-    std::span<const float> weights() const;         ///< @local the flat array, shared in the node
+    std::span<const float> weights() const;          ///< @local the flat array, shared in the node
     const std::vector<LedgerEntry>& ledger() const;  ///< @local of the last step, in plan order
 
     /// @collective Digest of weights, moments and resume state, on every rank.

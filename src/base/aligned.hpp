@@ -59,8 +59,8 @@ class AlignedBuffer {
 
 /// Scratch for one micro-batch: a stack of 64-byte aligned pieces out of one allocation.
 ///
-/// The space is asked for once (`reserve`), taken piece by piece (`take`), and given back as a whole
-/// when the `Frame` around the use ends; nothing is allocated while a micro-batch runs.
+/// The space is asked for once (`reserve`), taken piece by piece (`take`), and given back as a
+/// whole when the `Frame` around the use ends; nothing is allocated while a micro-batch runs.
 class Arena {
   public:
     explicit Arena(std::size_t bytes = 0) : memory_(static_cast<Index>(bytes)) {}
@@ -73,8 +73,8 @@ class Arena {
     template <class T>
     T* take(Index count) {
         const std::size_t bytes = round_up(static_cast<std::size_t>(count) * sizeof(T), cache_line);
-        EVENGRAD_CHECK(used_ + bytes <= capacity(), "scratch of {} bytes is full, {} more asked for",
-                       capacity(), bytes);
+        EVENGRAD_CHECK(used_ + bytes <= capacity(),
+                       "scratch of {} bytes is full, {} more asked for", capacity(), bytes);
         T* piece = reinterpret_cast<T*>(memory_.data() + used_);
         used_ += bytes;
         if (used_ > peak_) peak_ = used_;

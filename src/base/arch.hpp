@@ -10,7 +10,7 @@ enum : unsigned {
     arch_avx512f = 8,
     arch_avx512vl = 16,
 };
-extern const unsigned built_for;           ///< the features above that the compiler could use
-extern const char* const built_for_name;   ///< -march=, e.g. "x86-64-v3"
+extern const unsigned built_for;          ///< the features above that the compiler could use
+extern const char* const built_for_name;  ///< -march=, e.g. "x86-64-v3"
 
 }  // namespace evengrad

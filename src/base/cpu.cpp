@@ -1,8 +1,8 @@
 #include "base/cpu.hpp"
 
-#include <sched.h>
-
 #include <fstream>
+
+#include <sched.h>
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>

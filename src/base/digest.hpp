@@ -27,10 +27,8 @@ class Digest {
         add_bytes(std::as_bytes(values));
     }
     template <class T>
-        requires std::is_arithmetic_v<T>
-    void add(T value) {
-        add_bytes(std::as_bytes(std::span<const T>(&value, 1)));
-    }
+    requires std::is_arithmetic_v<T>
+    void add(T value) { add_bytes(std::as_bytes(std::span<const T>(&value, 1))); }
 
     /// 32 hexadecimal digits of what was added so far.
     std::string hex() const;

@@ -30,8 +30,8 @@ inline constexpr std::uint64_t seed_limit = std::uint64_t{1} << 56;
 class Philox {
   public:
     Philox(std::uint64_t seed, RandomPurpose purpose)
-        : key_{{static_cast<std::uint32_t>(seed),
-                static_cast<std::uint32_t>(seed >> 32) | static_cast<std::uint32_t>(purpose) << 24}} {}
+        : key_{{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32) |
+                                                      static_cast<std::uint32_t>(purpose) << 24}} {}
 
     std::array<std::uint32_t, 4> operator()(std::uint32_t a, std::uint32_t b = 0,
                                             std::uint32_t c = 0, std::uint32_t d = 0) const {

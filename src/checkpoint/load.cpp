@@ -1,12 +1,11 @@
 #include <fmt/ranges.h>
 
-#include <evengrad/checkpoint.hpp>
-#include <evengrad/error.hpp>
-
 #include "base/digest.hpp"
 #include "checkpoint/save.hpp"
 #include "checkpoint/schema.hpp"
 #include "hdf5/nexus.hpp"
+#include <evengrad/checkpoint.hpp>
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 
@@ -123,9 +122,10 @@ void read_checkpoint_tensor(const fs::path& file, const Tensor& tensor, TensorPa
     const auto stored = dataset.get<std::uint32_t>(schema::checksum_attribute);
     const std::uint32_t found = crc32c(std::as_bytes(values));
     if (found != stored)
-        throw Error(fmt::format("{}: its checksum is {:08x}, {:08x} was stored: the data is damaged",
-                                dataset.where(), found, stored),
-                    "use an earlier checkpoint");
+        throw Error(
+            fmt::format("{}: its checksum is {:08x}, {:08x} was stored: the data is damaged",
+                        dataset.where(), found, stored),
+            "use an earlier checkpoint");
 }
 
 std::vector<float> read_checkpoint_weights(const CheckpointInfo& info,

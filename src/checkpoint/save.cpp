@@ -4,12 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include <evengrad/dataset.hpp>
-
 #include "base/digest.hpp"
 #include "checkpoint/schema.hpp"
 #include "hdf5/nexus.hpp"
 #include "hdf5/publish.hpp"
+#include <evengrad/dataset.hpp>
 
 namespace evengrad {
 

@@ -4,10 +4,9 @@
 #include <functional>
 #include <optional>
 
-#include <evengrad/checkpoint.hpp>
-
 #include "mpi/exchange.hpp"
 #include "optimizer/optimizer.hpp"
+#include <evengrad/checkpoint.hpp>
 
 namespace evengrad {
 
@@ -20,9 +19,10 @@ struct RunTensors {
     Optimizer& optimizer;
 };
 
-/// @collective Writes `file` atomically, on rank 0. Other ranks send their moments, tensor by tensor.
-/// `state`, `model` and `history` matter on rank 0 only.
-/// @throws Error on rank 0 when it can't be written; an earlier file of this name is then untouched.
+/// @collective Writes `file` atomically, on rank 0. Other ranks send their moments, tensor by
+/// tensor. `state`, `model` and `history` matter on rank 0 only.
+/// @throws Error on rank 0 when it can't be written; an earlier file of this name is then
+/// untouched.
 void save_checkpoint(const std::filesystem::path& file, const RunTensors& tensors,
                      const GptConfig& model, const CheckpointState& state,
                      const TrainingHistory& history);

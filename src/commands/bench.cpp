@@ -4,22 +4,21 @@
 
 #include <fmt/core.h>
 
-#include <evengrad/error.hpp>
-#include <evengrad/train.hpp>
-
 #include "base/philox.hpp"
 #include "commands/options.hpp"
 #include "commands/train_options.hpp"
 #include "commands/verbs.hpp"
 #include "kernels/matrix.hpp"
 #include "train/state.hpp"
+#include <evengrad/error.hpp>
+#include <evengrad/train.hpp>
 
 namespace evengrad {
 
 namespace {
 
-/// FLOP/s of this rank's sgemm while all ranks run theirs: median of several products of a size that
-/// lives in the last cache. @collective
+/// FLOP/s of this rank's sgemm while all ranks run theirs: median of several products of a size
+/// that lives in the last cache. @collective
 double sgemm_rate(const Communicator& world) {
     constexpr Index size = 768;
     constexpr int repetitions = 25;
@@ -46,7 +45,8 @@ Dataset random_data(Index seq_length, Index documents) {
     const Philox philox(1, RandomPurpose::test);
     for (Index d = 0; d < documents; ++d) {
         for (Index i = 0; i <= seq_length; ++i) {
-            const auto word = philox(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(d))[0];
+            const auto word =
+                philox(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(d))[0];
             data.tokens.push_back(static_cast<std::int32_t>(word & 0xffu));
             data.loss.push_back(i > 0);
         }
@@ -85,10 +85,11 @@ void print_report(const Measured& m, double peak, double ranks, const Trainer& t
     const auto memory = trainer.memory();
     const auto parameters = static_cast<double>(trainer.parameters().parameter_count());
     const double fixed = static_cast<double>(memory.weights + memory.sums + memory.moments);
-    fmt::print("\nmemory   {:.1f} bytes a parameter ({} parameters) in weights, sums and moments of "
-               "all nodes' share;\n         {} of scratch a rank\n",
-               fixed / parameters, trainer.parameters().parameter_count(),
-               format_bytes(static_cast<double>(memory.scratch_per_rank)));
+    fmt::print(
+        "\nmemory   {:.1f} bytes a parameter ({} parameters) in weights, sums and moments of "
+        "all nodes' share;\n         {} of scratch a rank\n",
+        fixed / parameters, trainer.parameters().parameter_count(),
+        format_bytes(static_cast<double>(memory.scratch_per_rank)));
 }
 
 }  // namespace
@@ -147,8 +148,7 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     measured.tokens = sequences * static_cast<double>(config.model.seq_length);
     measured.flops =
         sequences * config.model.training_flops(config.model.seq_length, config.model.seq_length);
-    if (world.rank() == 0)
-        print_report(measured, peak, world.size(), trainer, machine, steps);
+    if (world.rank() == 0) print_report(measured, peak, world.size(), trainer, machine, steps);
     return 0;
 }
 

@@ -4,12 +4,11 @@
 
 #include <fmt/core.h>
 
+#include "commands/options.hpp"
+#include "commands/verbs.hpp"
 #include <evengrad/checkpoint.hpp>
 #include <evengrad/dataset.hpp>
 #include <evengrad/error.hpp>
-
-#include "commands/options.hpp"
-#include "commands/verbs.hpp"
 
 namespace evengrad {
 
@@ -22,7 +21,8 @@ int generate_command(const Arguments& arguments) {
     table.add("checkpoint", checkpoint, "checkpoint file or run folder");
     table.add("prompt", prompt, "text to go on from");
     table.add("max-new-tokens", config.max_new_tokens, "bytes to generate at most");
-    table.add("temperature", config.temperature, "1: as trained, lower: likelier text, 0: likeliest");
+    table.add("temperature", config.temperature,
+              "1: as trained, lower: likelier text, 0: likeliest");
     table.add("top-k", config.top_k, "choose among this many likeliest tokens; 0: among all");
     table.add("seed", config.seed, "same seed, same text");
     std::vector<std::string> problems;

@@ -1,11 +1,10 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <evengrad/checkpoint.hpp>
-#include <evengrad/error.hpp>
-
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
+#include <evengrad/checkpoint.hpp>
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 
@@ -34,9 +33,8 @@ void print_summary(const CheckpointInfo& info) {
     for (Index t = 0; t < table.size(); ++t) {
         const std::int32_t exponent = info.state.quantum_exponents[static_cast<std::size_t>(t)];
         const bool set = exponent != std::numeric_limits<std::int32_t>::min();
-        fmt::print("{:<32} {:>16} {:>12} {:>9}\n", table[t].name,
-                   fmt::format("{}", table[t].shape), table[t].count,
-                   set ? fmt::format("2^{}", exponent) : "-");
+        fmt::print("{:<32} {:>16} {:>12} {:>9}\n", table[t].name, fmt::format("{}", table[t].shape),
+                   table[t].count, set ? fmt::format("2^{}", exponent) : "-");
     }
 }
 
@@ -59,7 +57,8 @@ int inspect_command(const Arguments& arguments) {
         return 0;
     }
     if (paths.size() != 1)
-        problems.push_back(fmt::format("one checkpoint or run folder is needed, not {}", paths.size()));
+        problems.push_back(
+            fmt::format("one checkpoint or run folder is needed, not {}", paths.size()));
     fail_on(problems, "inspect");
     const CheckpointInfo info = read_checkpoint_info(find_checkpoint(paths.front()));
     if (digest)

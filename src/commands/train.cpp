@@ -2,13 +2,12 @@
 
 #include <fmt/core.h>
 
-#include <evengrad/dataset.hpp>
-
 #include "base/cpu.hpp"
 #include "commands/train_options.hpp"
 #include "commands/verbs.hpp"
 #include "kernels/blas.hpp"
 #include "report/metrics_file.hpp"
+#include <evengrad/dataset.hpp>
 
 namespace evengrad {
 

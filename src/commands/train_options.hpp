@@ -3,9 +3,8 @@
 
 #include <string>
 
-#include <evengrad/loop.hpp>
-
 #include "commands/options.hpp"
+#include <evengrad/loop.hpp>
 
 namespace evengrad {
 

@@ -4,9 +4,8 @@
 #include <string>
 #include <vector>
 
-#include <evengrad/communicator.hpp>
-
 #include "report/progress.hpp"
+#include <evengrad/communicator.hpp>
 
 namespace evengrad {
 
@@ -20,8 +19,8 @@ int bench_command(const Communicator& world, const Arguments& arguments);
 int inspect_command(const Arguments& arguments);
 int generate_command(const Arguments& arguments);
 
-/// Prepares this process for work: rounding mode, one BLAS thread. Every verb that computes calls it
-/// first. Returns what the banner says. @local
+/// Prepares this process for work: rounding mode, one BLAS thread. Every verb that computes calls
+/// it first. Returns what the banner says. @local
 MachineSummary prepare_machine();
 
 }  // namespace evengrad

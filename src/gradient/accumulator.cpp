@@ -67,8 +67,7 @@ void Accumulator::add(Index tensor_index, Index offset, std::span<const float> v
     for (Index b = 0; b < blocks; ++b)
         facts_.squared_norm += block_squares_[static_cast<std::size_t>(b)];
     if (largest >= infinity_bits) {
-        first_non_finite_ =
-            std::min(first_non_finite_, NonFinite::key(micro_batch_, tensor_index));
+        first_non_finite_ = std::min(first_non_finite_, NonFinite::key(micro_batch_, tensor_index));
     } else {
         auto& seen = largest_[static_cast<std::size_t>(tensor_index)];
         seen = std::max(seen, largest);

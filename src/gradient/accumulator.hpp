@@ -5,11 +5,10 @@
 #include <span>
 #include <vector>
 
-#include <evengrad/model.hpp>
-
 #include "gradient/quantum.hpp"
 #include "gradient/sums.hpp"
 #include "model/gradient_sink.hpp"
+#include <evengrad/model.hpp>
 
 namespace evengrad {
 
@@ -34,7 +33,9 @@ struct NonFinite {
     static std::uint64_t key(std::int64_t micro_batch, Index tensor) {
         return static_cast<std::uint64_t>(micro_batch) << 32 | static_cast<std::uint64_t>(tensor);
     }
-    static std::int64_t micro_batch(std::uint64_t key) { return static_cast<std::int64_t>(key >> 32); }
+    static std::int64_t micro_batch(std::uint64_t key) {
+        return static_cast<std::int64_t>(key >> 32);
+    }
     static Index tensor(std::uint64_t key) { return static_cast<Index>(key & 0xffffffffu); }
 };
 

@@ -13,7 +13,8 @@ void Ledger::combine(const Communicator& world) {
     std::vector<std::uint64_t> words(rows_.size() * 8);
     std::memcpy(words.data(), rows_.data(), words.size() * sizeof(std::uint64_t));
     world.sum(words);
-    std::memcpy(static_cast<void*>(rows_.data()), words.data(), words.size() * sizeof(std::uint64_t));
+    std::memcpy(static_cast<void*>(rows_.data()), words.data(),
+                words.size() * sizeof(std::uint64_t));
 }
 
 void Ledger::verify(const StepPlan& plan) const {

@@ -6,7 +6,9 @@
 
 namespace evengrad {
 
-double QuantumTable::quantum(Index tensor) const { return std::ldexp(1.0, exponent(tensor)); }
+double QuantumTable::quantum(Index tensor) const {
+    return std::ldexp(1.0, exponent(tensor));
+}
 
 int QuantumTable::addend_bits(Index addends) {
     const auto count = static_cast<std::uint64_t>(std::max<Index>(addends, 1));

@@ -33,7 +33,9 @@ class QuantumTable {
         exponents_[static_cast<std::size_t>(tensor)] = exponent;
     }
 
-    std::int32_t exponent(Index tensor) const { return exponents_[static_cast<std::size_t>(tensor)]; }
+    std::int32_t exponent(Index tensor) const {
+        return exponents_[static_cast<std::size_t>(tensor)];
+    }
     bool is_set(Index tensor) const { return exponent(tensor) != unset; }
     /// The quantum, 2^exponent.
     double quantum(Index tensor) const;

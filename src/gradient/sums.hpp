@@ -10,9 +10,9 @@ namespace evengrad {
 
 /// What one pass over a piece of gradient found.
 struct PieceFacts {
-    std::uint64_t checksum = 0;   ///< sum of addend * checksum_weight, modulo 2^64
-    std::uint32_t largest = 0;    ///< bits of the largest |element|; from 0x7f800000 on not finite
-    double squared = 0.0;         ///< sum of squares of the elements
+    std::uint64_t checksum = 0;  ///< sum of addend * checksum_weight, modulo 2^64
+    std::uint32_t largest = 0;   ///< bits of the largest |element|; from 0x7f800000 on not finite
+    double squared = 0.0;        ///< sum of squares of the elements
 };
 
 /// Weight of flat element i in a checksum. Odd, so no single flipped bit can vanish modulo 2^64;
@@ -33,9 +33,9 @@ PieceFacts observe(const float* values, Index count);
 /// A sum as a double, rounded once. Vectorizes where a plain conversion of 64 bits doesn't.
 inline double sum_to_double(std::uint64_t sum) {
     // sum = high 2^32 + low with high signed: each put into the mantissa of a magic double.
-    const std::uint64_t low_bits = (sum & 0xffffffffu) | 0x4330000000000000u;            // 2^52
-    const std::uint64_t high_bits = (sum >> 32) ^ 0x4530000080000000u;  // 2^84 + 2^63
-    const double high = std::bit_cast<double>(high_bits) - 0x1.00000801p84;  // 2^84 + 2^63 + 2^52
+    const std::uint64_t low_bits = (sum & 0xffffffffu) | 0x4330000000000000u;  // 2^52
+    const std::uint64_t high_bits = (sum >> 32) ^ 0x4530000080000000u;         // 2^84 + 2^63
+    const double high = std::bit_cast<double>(high_bits) - 0x1.00000801p84;    // 2^84 + 2^63 + 2^52
     return high + std::bit_cast<double>(low_bits);
 }
 

@@ -80,10 +80,10 @@ void attention_forward(const T* qkv, std::span<const std::int32_t> lengths,
                         multiply_into(row, factors, seen);
                     }
                 }
-                multiply<T>(p, Transpose::no, head.v.middleRows(0, reach), Transpose::no,
-                            matrix(out + (first_row + begin) * shape.channels() +
-                                       h * shape.head_size,
-                                   count, shape.head_size, shape.channels()));
+                multiply<T>(
+                    p, Transpose::no, head.v.middleRows(0, reach), Transpose::no,
+                    matrix(out + (first_row + begin) * shape.channels() + h * shape.head_size,
+                           count, shape.head_size, shape.channels()));
             }
         }
         first_row += length;
@@ -163,15 +163,14 @@ void attention_backward(const T* qkv, const T* out, const T* log_sum, const T* d
     }
 }
 
-#define EVENGRAD_INSTANTIATE(T)                                                                  \
-    template std::size_t attention_scratch<T>(Index);                                            \
-    template void attention_forward<T>(const T*, std::span<const std::int32_t>,                  \
-                                       std::span<const std::int32_t>, AttentionShape,            \
-                                       const DropoutKey&, Index, Arena&, T*, T*);                \
-    template void attention_backward<T>(const T*, const T*, const T*, const T*,                  \
-                                        std::span<const std::int32_t>,                           \
-                                        std::span<const std::int32_t>, AttentionShape,           \
-                                        const DropoutKey&, Index, Arena&, T*);
+#define EVENGRAD_INSTANTIATE(T)                                                       \
+    template std::size_t attention_scratch<T>(Index);                                 \
+    template void attention_forward<T>(const T*, std::span<const std::int32_t>,       \
+                                       std::span<const std::int32_t>, AttentionShape, \
+                                       const DropoutKey&, Index, Arena&, T*, T*);     \
+    template void attention_backward<T>(                                              \
+        const T*, const T*, const T*, const T*, std::span<const std::int32_t>,        \
+        std::span<const std::int32_t>, AttentionShape, const DropoutKey&, Index, Arena&, T*);
 EVENGRAD_INSTANTIATE(float)
 EVENGRAD_INSTANTIATE(double)
 #undef EVENGRAD_INSTANTIATE

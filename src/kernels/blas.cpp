@@ -2,9 +2,8 @@
 
 #include <cstdlib>
 
-#include <evengrad/error.hpp>
-
 #include "base/cpu.hpp"
+#include <evengrad/error.hpp>
 
 // Of the libraries one may meet; those that aren't linked stay null.
 extern "C" {

@@ -13,7 +13,8 @@ struct BlasInfo {
 
 /// Tells the library to use one thread, and asks what it is. A serial package doesn't give a serial
 /// BLAS: OpenBLAS flavors share a name and the threaded one may be loaded instead.
-/// @local @throws Error when it still reports more than one thread: results would depend on binding.
+/// @local @throws Error when it still reports more than one thread: results would depend on
+/// binding.
 BlasInfo use_one_blas_thread();
 
 /// What OPENBLAS_CORETYPE could do for this processor, or empty.

@@ -10,8 +10,8 @@ namespace evengrad {
 /// e^x in float, within 2 units in the last place for x in [-87.3, 88.3]; smaller x give about
 /// 1e-38, larger ones about 2e38, NaN gives NaN.
 ///
-/// Range reduction after Cody and Waite (1980) with ln 2 in two parts, then a polynomial of degree 6
-/// (Taylor's coefficients, adjusted at the end of the range by the error bound above). Only IEEE
+/// Range reduction after Cody and Waite (1980) with ln 2 in two parts, then a polynomial of degree
+/// 6 (Taylor's coefficients, adjusted at the end of the range by the error bound above). Only IEEE
 /// operations and explicit fused multiply-adds, so the scalar and every vector version agree.
 inline float exponential(float x) {
     constexpr float log2_e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
@@ -35,7 +35,9 @@ inline float exponential(float x) {
     return x == x ? result : x;  // adding to a NaN's bits could make a number of it
 }
 
-inline double exponential(double x) { return std::exp(x); }
+inline double exponential(double x) {
+    return std::exp(x);
+}
 
 /// 1 / (1 + e^-x).
 template <class T>

@@ -181,20 +181,20 @@ void dropout_factors(const DropoutKey& key, std::uint32_t site, std::uint32_t se
     }
 }
 
-#define EVENGRAD_INSTANTIATE(T)                                                                  \
-    template void add_bias<T>(T*, const T*, Index, Index);                                       \
-    template void column_sums<T>(const T*, Index, Index, T*);                                    \
-    template void layer_norm_statistics<T>(const T*, Index, Index, T*, T*);                      \
-    template void layer_norm_apply<T>(const T*, const T*, const T*, const T*, const T*, Index,   \
-                                      Index, T*);                                                \
-    template void layer_norm_backward<T>(const T*, const T*, const T*, const T*, const T*,       \
-                                         Index, Index, T*, T*, T*, T*);                          \
-    template void gelu<T>(const T*, Index, T*);                                                  \
-    template void gelu_with_derivative<T>(const T*, Index, T*, T*);                              \
-    template void multiply_into<T>(T*, const T*, Index);                                         \
-    template void add_into<T>(T*, const T*, Index);                                              \
-    template double cross_entropy<T>(T*, const std::int32_t*, const float*, Index, Index, bool); \
-    template void dropout_factors<T>(const DropoutKey&, std::uint32_t, std::uint32_t,            \
+#define EVENGRAD_INSTANTIATE(T)                                                                   \
+    template void add_bias<T>(T*, const T*, Index, Index);                                        \
+    template void column_sums<T>(const T*, Index, Index, T*);                                     \
+    template void layer_norm_statistics<T>(const T*, Index, Index, T*, T*);                       \
+    template void layer_norm_apply<T>(const T*, const T*, const T*, const T*, const T*, Index,    \
+                                      Index, T*);                                                 \
+    template void layer_norm_backward<T>(const T*, const T*, const T*, const T*, const T*, Index, \
+                                         Index, T*, T*, T*, T*);                                  \
+    template void gelu<T>(const T*, Index, T*);                                                   \
+    template void gelu_with_derivative<T>(const T*, Index, T*, T*);                               \
+    template void multiply_into<T>(T*, const T*, Index);                                          \
+    template void add_into<T>(T*, const T*, Index);                                               \
+    template double cross_entropy<T>(T*, const std::int32_t*, const float*, Index, Index, bool);  \
+    template void dropout_factors<T>(const DropoutKey&, std::uint32_t, std::uint32_t,             \
                                      std::uint32_t, Index, T*);
 EVENGRAD_INSTANTIATE(float)
 EVENGRAD_INSTANTIATE(double)

@@ -60,8 +60,8 @@ struct DropoutKey {
 /// Key of all dropout masks of one step.
 std::uint64_t dropout_step_key(std::uint64_t seed, std::int64_t step);
 
-/// factors[i] = 0 with the key's probability, else 1 / (1 - probability), for i < count. One draw is
-/// (site, sequence, position, i): Philox with these as its counter.
+/// factors[i] = 0 with the key's probability, else 1 / (1 - probability), for i < count. One draw
+/// is (site, sequence, position, i): Philox with these as its counter.
 template <class T>
 void dropout_factors(const DropoutKey& key, std::uint32_t site, std::uint32_t sequence,
                      std::uint32_t position, Index count, T* factors);

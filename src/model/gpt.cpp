@@ -12,9 +12,8 @@ MicroBatchSize MicroBatchSize::of(const MicroBatch& batch) {
     size.tokens = static_cast<Index>(batch.tokens.size());
     for (const std::int32_t length : batch.lengths)
         size.longest_sequence = std::max<Index>(size.longest_sequence, length);
-    size.loss_rows =
-        static_cast<Index>(std::count_if(batch.weights.begin(), batch.weights.end(),
-                                         [](float weight) { return weight != 0.0f; }));
+    size.loss_rows = static_cast<Index>(std::count_if(batch.weights.begin(), batch.weights.end(),
+                                                      [](float weight) { return weight != 0.0f; }));
     return size;
 }
 
@@ -54,17 +53,17 @@ std::size_t Gpt<T>::scratch_bytes(const MicroBatchSize& size, bool backward) con
     const std::size_t block = 3 * room(n * c) + 4 * room(n) + room(3 * n * c) +
                               room(config_.num_attention_heads * n) + room(n * f);
     std::size_t bytes = (backward ? static_cast<std::size_t>(config_.num_layers) : 1) * block;
-    bytes += 2 * room(n * c);                                     // last output, normalized input
-    bytes += room(n * f) + room(c);                               // GELU; a row of dropout factors
+    bytes += 2 * room(n * c);        // last output, normalized input
+    bytes += room(n * f) + room(c);  // GELU; a row of dropout factors
     bytes += attention_scratch<T>(size.longest_sequence);
     const Index rows = size.loss_rows;
-    bytes += 2 * room(rows * c) + 2 * room(rows) + room(rows);    // the head's rows
+    bytes += 2 * room(rows * c) + 2 * room(rows) + room(rows);  // the head's rows
     bytes += 2 * arena_bytes<Index>(rows) + arena_bytes<float>(rows);
     bytes += room(std::min(rows, head_chunk()) * config_.vocab_size);
     if (backward) {
         bytes += room(table_->largest_tensor()) + room(4 * std::max(c, f));
         bytes += 3 * room(n * c) + room(3 * n * c) + 2 * room(n * f);  // gradients of activations
-        bytes += room(n * c) + 2 * arena_bytes<Index>(n);               // rows of the embedding
+        bytes += room(n * c) + 2 * arena_bytes<Index>(n);              // rows of the embedding
         bytes += 2 * room(rows * c);
     }
     return bytes + 64 * cache_line;
@@ -82,9 +81,8 @@ void Gpt<T>::reserve(const MicroBatchSize& size, bool backward) {
 template <class T>
 void Gpt<T>::linear(const Pass& pass, Index weight, const T* x, T* y) const {
     const Index out = tensor(weight).shape[0], in = tensor(weight).shape[1];
-    multiply<T>(matrix(x, pass.tokens, in), Transpose::no,
-                matrix(pass.parameter(weight), out, in), Transpose::yes,
-                matrix(y, pass.tokens, out));
+    multiply<T>(matrix(x, pass.tokens, in), Transpose::no, matrix(pass.parameter(weight), out, in),
+                Transpose::yes, matrix(y, pass.tokens, out));
     add_bias(y, pass.parameter(weight + 1), pass.tokens, out);
 }
 
@@ -244,8 +242,7 @@ void Gpt<T>::backward_block(Pass& pass, Index layer) {
                        pass.batch.keys, heads, pass.dropout, layer, arena_, d_qkv);
     norm(pass, w.ln_1, a.input, a.mean_1, a.rstd_1, n, pass.normalized);
     linear_backward(pass, w.qkv, pass.normalized, d_qkv, pass.d_normalized);
-    norm_backward(pass, w.ln_1, a.input, a.mean_1, a.rstd_1, pass.d_normalized, n,
-                  pass.d_residual);
+    norm_backward(pass, w.ln_1, a.input, a.mean_1, a.rstd_1, pass.d_normalized, n, pass.d_residual);
 }
 
 template <class T>

@@ -7,12 +7,11 @@
 #include <cstdint>
 #include <vector>
 
-#include <evengrad/model.hpp>
-#include <evengrad/plan.hpp>
-
 #include "base/aligned.hpp"
 #include "kernels/rows.hpp"
 #include "model/gradient_sink.hpp"
+#include <evengrad/model.hpp>
+#include <evengrad/plan.hpp>
 
 namespace evengrad {
 
@@ -42,8 +41,8 @@ class Gpt {
     /// Sum of weight * loss over the micro-batch, nats. `weights` is the flat parameter array.
     double forward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout = {});
 
-    /// The same, and the gradient of that sum into `sink`: head, final norm, blocks from the last to
-    /// the first, embeddings; always in this order.
+    /// The same, and the gradient of that sum into `sink`: head, final norm, blocks from the last
+    /// to the first, embeddings; always in this order.
     double forward_backward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout,
                             GradientSink<T>& sink);
 

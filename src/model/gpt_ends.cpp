@@ -55,9 +55,8 @@ double Gpt<T>::head(Pass& pass, bool backward) {
     // The rows that the embedding will add to again, for the micro-batch's exact norm.
     std::iota(pass.order, pass.order + pass.tokens, Index{0});
     const auto token = [&](Index i) { return pass.batch.tokens[static_cast<std::size_t>(i)]; };
-    std::sort(pass.order, pass.order + pass.tokens, [&](Index a, Index b) {
-        return token(a) != token(b) ? token(a) < token(b) : a < b;
-    });
+    std::sort(pass.order, pass.order + pass.tokens,
+              [&](Index a, Index b) { return token(a) != token(b) ? token(a) < token(b) : a < b; });
     Index distinct = 0;
     for (Index i = 0; i < pass.tokens; ++i)
         if (i == 0 || token(pass.order[i]) != token(pass.order[i - 1]))
@@ -69,8 +68,7 @@ double Gpt<T>::head(Pass& pass, bool backward) {
     std::fill_n(d_x, count * c, T(0));
     norm_backward(pass, ln_f_, x, mean, rstd, d_normalized, count, d_x);
     std::fill_n(pass.d_residual, pass.tokens * c, T(0));
-    for (Index r = 0; r < count; ++r)
-        std::copy_n(d_x + r * c, c, pass.d_residual + rows[r] * c);
+    for (Index r = 0; r < count; ++r) std::copy_n(d_x + r * c, c, pass.d_residual + rows[r] * c);
     return loss;
 }
 

@@ -23,8 +23,8 @@ struct Gpt<T>::Pass {
 
     const ParameterTable& table;
     const T* weights;
-    const MicroBatch& batch;
-    const DropoutKey& dropout;
+    MicroBatch batch;  ///< views; by value, as the next, so that temporaries may be passed
+    DropoutKey dropout;
     GradientSink<T>* sink;
     Index tokens;
 

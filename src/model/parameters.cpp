@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include <evengrad/error.hpp>
-#include <evengrad/model.hpp>
-
 #include "base/aligned.hpp"
 #include "base/philox.hpp"
+#include <evengrad/error.hpp>
+#include <evengrad/model.hpp>
 
 namespace evengrad {
 
@@ -29,10 +28,11 @@ std::vector<std::string> GptConfig::validate() const {
             fmt::format("--hidden-size {} is not divisible by --num-attention-heads {}",
                         hidden_size, num_attention_heads));
     if (!(dropout >= 0.0 && dropout < 1.0))
-        problems.push_back(fmt::format("--dropout must be at least 0 and below 1, not {}", dropout));
-    if (!(init_method_std > 0.0 && init_method_std < 100.0))
         problems.push_back(
-            fmt::format("--init-method-std must be above 0 and below 100, not {}", init_method_std));
+            fmt::format("--dropout must be at least 0 and below 1, not {}", dropout));
+    if (!(init_method_std > 0.0 && init_method_std < 100.0))
+        problems.push_back(fmt::format("--init-method-std must be above 0 and below 100, not {}",
+                                       init_method_std));
     return problems;
 }
 
@@ -77,8 +77,16 @@ Index ParameterTable::add(std::string name, std::vector<Index> shape, bool decay
                           double constant, Index contributions) {
     Index count = 1;
     for (const Index extent : shape) count *= extent;
-    Tensor tensor{std::move(name), std::move(shape), flat_size_, count,
-                  static_cast<Index>(blocks_.size()), 0, decay, std, constant, contributions};
+    Tensor tensor{std::move(name),
+                  std::move(shape),
+                  flat_size_,
+                  count,
+                  static_cast<Index>(blocks_.size()),
+                  0,
+                  decay,
+                  std,
+                  constant,
+                  contributions};
     for (Index begin = 0; begin < count; begin += block_size)
         blocks_.push_back({size(), flat_size_ + begin, std::min(block_size, count - begin)});
     tensor.block_count = static_cast<Index>(blocks_.size()) - tensor.first_block;
@@ -105,8 +113,7 @@ Index ParameterTable::find(const std::string& name) const {
     throw Error(fmt::format("there is no tensor '{}' in this model", name));
 }
 
-void initialize(const Tensor& tensor, std::uint64_t seed, Index begin, float* values,
-                Index count) {
+void initialize(const Tensor& tensor, std::uint64_t seed, Index begin, float* values, Index count) {
     if (tensor.init_std == 0.0) {
         std::fill_n(values, count, static_cast<float>(tensor.init_constant));
         return;
@@ -115,8 +122,8 @@ void initialize(const Tensor& tensor, std::uint64_t seed, Index begin, float* va
     // Four numbers a draw, counted over the flat array, so that tensors never share one.
     for (Index i = begin; i < begin + count;) {
         const auto draw = static_cast<std::uint64_t>(i / 4);
-        const auto words = philox(static_cast<std::uint32_t>(draw),
-                                  static_cast<std::uint32_t>(draw >> 32));
+        const auto words =
+            philox(static_cast<std::uint32_t>(draw), static_cast<std::uint32_t>(draw >> 32));
         const auto first = normal_pair(words[0], words[1]);
         const auto second = normal_pair(words[2], words[3]);
         const double normal[4] = {first[0], first[1], second[0], second[1]};

@@ -43,10 +43,9 @@ double learning_rate(const ScheduleConfig& config, std::int64_t step) {
     if (step < config.warmup_iters)
         return config.lr * static_cast<double>(step + 1) / static_cast<double>(config.warmup_iters);
     if (config.decay == LrDecay::constant) return config.lr;
-    const double span = static_cast<double>(std::max<std::int64_t>(
-        1, config.train_iters - config.warmup_iters));
-    const double progress =
-        std::min(1.0, static_cast<double>(step - config.warmup_iters) / span);
+    const double span =
+        static_cast<double>(std::max<std::int64_t>(1, config.train_iters - config.warmup_iters));
+    const double progress = std::min(1.0, static_cast<double>(step - config.warmup_iters) / span);
     const double share = config.decay == LrDecay::linear
                              ? 1.0 - progress
                              : 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
@@ -108,8 +107,7 @@ void Optimizer::update(const MeanGradient& gradient, double clip, double lr, std
         for (Index from = 0; from < block.count; from += chunk) {
             const Index count = std::min(chunk, block.count - from);
             gradient.take(block.tensor, block.begin + from, count, clip, values.data());
-            update_elements(rule, decay, count, values.data(),
-                            weights.data() + block.begin + from,
+            update_elements(rule, decay, count, values.data(), weights.data() + block.begin + from,
                             adam ? exp_avg_.data() + own + from : nullptr,
                             adam ? exp_avg_sq_.data() + own + from : nullptr);
         }

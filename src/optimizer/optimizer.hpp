@@ -5,9 +5,8 @@
 #include <span>
 #include <vector>
 
-#include <evengrad/optimizer.hpp>
-
 #include "gradient/normalize.hpp"
+#include <evengrad/optimizer.hpp>
 
 namespace evengrad {
 
@@ -38,9 +37,7 @@ class Optimizer {
     /// Number of moments kept per element: 0 (sgd) or 2 (adamw).
     int moments() const { return config_.kind == OptimizerKind::adamw ? 2 : 0; }
     /// Moment 0 (exp_avg) or 1 (exp_avg_sq) of the owned blocks, end to end.
-    std::span<float> moment(int which) {
-        return which == 0 ? exp_avg_.span() : exp_avg_sq_.span();
-    }
+    std::span<float> moment(int which) { return which == 0 ? exp_avg_.span() : exp_avg_sq_.span(); }
     const OptimizerConfig& config() const { return config_; }
 
   private:

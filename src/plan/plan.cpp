@@ -2,16 +2,17 @@
 #include <bit>
 #include <numeric>
 
-#include <evengrad/plan.hpp>
-
 #include "base/narrow.hpp"
 #include "base/philox.hpp"
+#include <evengrad/plan.hpp>
 
 namespace evengrad {
 
 namespace {
 
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+std::size_t at(std::int64_t index) {
+    return static_cast<std::size_t>(index);
+}
 
 template <class T>
 std::span<const T> part(const std::vector<T>& values, std::int64_t begin, std::int64_t end) {
@@ -28,7 +29,8 @@ std::int32_t count_loss_tokens(const Dataset& data, std::int64_t begin, std::int
 std::vector<std::string> PlanConfig::validate() const {
     std::vector<std::string> problems;
     const auto positive = [&](std::int64_t value, const char* option) {
-        if (value < 1) problems.push_back(fmt::format("--{} must be at least 1, not {}", option, value));
+        if (value < 1)
+            problems.push_back(fmt::format("--{} must be at least 1, not {}", option, value));
     };
     positive(seq_length, "seq-length");
     positive(global_batch_size, "global-batch-size");
@@ -36,7 +38,8 @@ std::vector<std::string> PlanConfig::validate() const {
     if (micro_batch_tokens < 0)
         problems.push_back(
             fmt::format("--micro-batch-tokens must be at least 1, not {}", micro_batch_tokens));
-    if (seed >= seed_limit) problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
+    if (seed >= seed_limit)
+        problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
     return problems;
 }
 
@@ -76,9 +79,9 @@ std::uint64_t Permutation::operator()(std::uint64_t index) const {
         std::uint64_t left = index >> half_bits_;
         std::uint64_t right = index & mask;
         for (std::uint32_t round = 0; round < 4; ++round) {
-            const auto word = philox(static_cast<std::uint32_t>(right), round,
-                                     static_cast<std::uint32_t>(epoch_),
-                                     static_cast<std::uint32_t>(epoch_ >> 32))[0];
+            const auto word =
+                philox(static_cast<std::uint32_t>(right), round, static_cast<std::uint32_t>(epoch_),
+                       static_cast<std::uint32_t>(epoch_ >> 32))[0];
             const std::uint64_t next = left ^ (word & mask);
             left = right;
             right = next;
@@ -127,8 +130,9 @@ Planner::Planner(const Dataset& data, const PlanConfig& config)
     const bool any_loss = std::any_of(sequences_.begin(), sequences_.end(),
                                       [](const Sequence& s) { return s.loss_tokens > 0; });
     if (!any_loss)
-        throw Error(fmt::format("{}: no token carries a loss, there is nothing to train on", data.source),
-                    "give data with text, or with completions");
+        throw Error(
+            fmt::format("{}: no token carries a loss, there is nothing to train on", data.source),
+            "give data with text, or with completions");
     const auto count = static_cast<std::int64_t>(sequences_.size());
     steps_per_epoch_ = (count + config.global_batch_size - 1) / config.global_batch_size;
 }

@@ -29,8 +29,8 @@ void cut_back(const fs::path& path, std::int64_t first_step) {
             if (step->get<std::int64_t>() < first_step) out << text << '\n';
         }
         if (!out.flush())
-            throw Error(fmt::format("{}: can't be written: {}", shorter.string(),
-                                    std::strerror(errno)));
+            throw Error(
+                fmt::format("{}: can't be written: {}", shorter.string(), std::strerror(errno)));
     }
     fs::rename(shorter, path);
 }

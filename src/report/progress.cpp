@@ -1,17 +1,16 @@
 #include "report/progress.hpp"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
 
-#include <evengrad/error.hpp>
-#include <evengrad/version.hpp>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "train/state.hpp"
+#include <evengrad/error.hpp>
+#include <evengrad/version.hpp>
 
 namespace evengrad {
 
@@ -68,8 +67,9 @@ std::string machine_lines(const MachineSummary& machine) {
         "BLAS     {}{}{}, {} thread{} a rank\n",
         version, machine.ranks, machine.ranks == 1 ? "" : "s", machine.nodes,
         machine.nodes == 1 ? "" : "s", machine.mpi, machine.cpu, machine.cores_allowed,
-        machine.cores_allowed == 1 ? "" : "s", machine.blas, machine.blas_kernel.empty() ? "" : ", ",
-        machine.blas_kernel, machine.blas_threads, machine.blas_threads == 1 ? "" : "s");
+        machine.cores_allowed == 1 ? "" : "s", machine.blas,
+        machine.blas_kernel.empty() ? "" : ", ", machine.blas_kernel, machine.blas_threads,
+        machine.blas_threads == 1 ? "" : "s");
     if (!machine.hint.empty()) text += "hint     " + machine.hint + "\n";
     return text;
 }
@@ -130,8 +130,8 @@ void Progress::on_step(const StepRecord& record) {
         seconds += s;
         tokens += t;
     }
-    const double left =
-        static_cast<double>(train_iters_ - record.step) * seconds / static_cast<double>(recent_.size());
+    const double left = static_cast<double>(train_iters_ - record.step) * seconds /
+                        static_cast<double>(recent_.size());
     const std::string text = step_line(record, train_iters_, tokens / seconds, left);
     const bool last = record.step == train_iters_;
     if (!terminal_) {

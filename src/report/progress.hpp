@@ -9,8 +9,8 @@
 
 namespace evengrad {
 
-/// Whether standard output ends at a terminal. Under mpirun a rank always seems to have one, so it is
-/// mpirun's own that counts. @local
+/// Whether standard output ends at a terminal. Under mpirun a rank always seems to have one, so it
+/// is mpirun's own that counts. @local
 bool output_is_terminal();
 
 /// "1.2 GB", "340 kB"; of a count of seconds "1:02:03", "4:05".

@@ -17,13 +17,13 @@ Evaluation Trainer::evaluate(const Dataset* data) {
     const Deal dealt = deal(s, plan);
     s.model.reserve(dealt.largest, false);
     Ledger ledger(plan.size());
-    draw_micro_batches(
-        s, dealt.of_node[static_cast<std::size_t>(s.topology.node_index())], [&](std::int64_t k) {
-            const MicroBatch batch = plan.micro_batch(k);
-            LedgerRow row = begin_row(s, batch);
-            row.loss = s.model.forward(s.store.weights().data(), batch);
-            ledger.record(k, row);
-        });
+    draw_micro_batches(s, dealt.of_node[static_cast<std::size_t>(s.topology.node_index())],
+                       [&](std::int64_t k) {
+                           const MicroBatch batch = plan.micro_batch(k);
+                           LedgerRow row = begin_row(s, batch);
+                           row.loss = s.model.forward(s.store.weights().data(), batch);
+                           ledger.record(k, row);
+                       });
     ledger.combine(s.topology.world());
     ledger.verify(plan);
     EVENGRAD_CHECK(plan.denominator > 0.0, "an evaluation without loss tokens");

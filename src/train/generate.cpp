@@ -4,10 +4,9 @@
 #include <cmath>
 #include <numeric>
 
-#include <evengrad/dataset.hpp>
-
 #include "base/philox.hpp"
 #include "model/gpt.hpp"
+#include <evengrad/dataset.hpp>
 
 namespace evengrad {
 
@@ -20,7 +19,8 @@ std::vector<std::string> GenerateConfig::validate() const {
         problems.push_back(
             fmt::format("--temperature must be between 0 and 100, not {}", temperature));
     if (top_k < 0) problems.push_back(fmt::format("--top-k must be at least 0, not {}", top_k));
-    if (seed >= seed_limit) problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
+    if (seed >= seed_limit)
+        problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
     return problems;
 }
 
@@ -29,7 +29,8 @@ std::int32_t sample(const GenerateConfig& config, std::vector<float> logits,
     std::vector<std::int32_t> order(logits.size());
     std::iota(order.begin(), order.end(), 0);
     const auto likelier = [&](std::int32_t a, std::int32_t b) {
-        const float x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
+        const float x = logits[static_cast<std::size_t>(a)],
+                    y = logits[static_cast<std::size_t>(b)];
         return x != y ? x > y : a < b;
     };
     if (config.temperature == 0.0) return *std::min_element(order.begin(), order.end(), likelier);
@@ -47,8 +48,8 @@ std::int32_t sample(const GenerateConfig& config, std::vector<float> logits,
     }
     const auto place = static_cast<std::uint64_t>(position);
     const Philox philox(config.seed, RandomPurpose::sampling);
-    const auto words = philox(static_cast<std::uint32_t>(place),
-                              static_cast<std::uint32_t>(place >> 32));
+    const auto words =
+        philox(static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(place >> 32));
     const double drawn = uniform_open(words[0]) * total;
     const auto found = std::upper_bound(cumulative.begin(), cumulative.end(), drawn);
     const auto index = std::min<std::ptrdiff_t>(found - cumulative.begin(),
@@ -57,8 +58,8 @@ std::int32_t sample(const GenerateConfig& config, std::vector<float> logits,
 }
 
 std::vector<std::int32_t> generate(const GptConfig& model, const ParameterTable& table,
-                                   const std::vector<float>& weights,
-                                   const GenerateConfig& config, std::vector<std::int32_t> tokens,
+                                   const std::vector<float>& weights, const GenerateConfig& config,
+                                   std::vector<std::int32_t> tokens,
                                    const std::function<void(std::int32_t)>& emit) {
     EVENGRAD_CHECK(!tokens.empty(), "generation begins with at least one token");
     // The flat array, aligned as in training.

@@ -1,5 +1,3 @@
-#include <evengrad/loop.hpp>
-
 #include <cmath>
 #include <limits>
 
@@ -7,6 +5,7 @@
 #include "checkpoint/schema.hpp"
 #include "hdf5/publish.hpp"
 #include "train/state.hpp"
+#include <evengrad/loop.hpp>
 
 namespace evengrad {
 
@@ -51,9 +50,10 @@ void prepare_folder(const LoopConfig& config) {
     for (const auto& entry : fs::directory_iterator(config.save_dir)) {
         if (!is_run_file(entry.path())) continue;
         if (!config.overwrite)
-            throw Error(fmt::format("--save {}: the folder holds an earlier run ({})",
-                                    config.save_dir.string(), entry.path().filename().string()),
-                        "--resume goes on with it, --overwrite replaces it, or name another folder");
+            throw Error(
+                fmt::format("--save {}: the folder holds an earlier run ({})",
+                            config.save_dir.string(), entry.path().filename().string()),
+                "--resume goes on with it, --overwrite replaces it, or name another folder");
         fs::remove(entry.path());
     }
 }

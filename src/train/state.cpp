@@ -146,12 +146,24 @@ Trainer::Trainer(const Communicator& world, const TrainConfig& config, const Dat
 Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 
-std::int64_t Trainer::steps_done() const { return state_->steps_done; }
-const TrainConfig& Trainer::config() const { return state_->config; }
-const ParameterTable& Trainer::parameters() const { return state_->table; }
-std::span<const float> Trainer::weights() const { return state_->store.weights(); }
-const std::vector<LedgerEntry>& Trainer::ledger() const { return state_->entries; }
-int Trainer::node_count() const { return state_->topology.node_count(); }
+std::int64_t Trainer::steps_done() const {
+    return state_->steps_done;
+}
+const TrainConfig& Trainer::config() const {
+    return state_->config;
+}
+const ParameterTable& Trainer::parameters() const {
+    return state_->table;
+}
+std::span<const float> Trainer::weights() const {
+    return state_->store.weights();
+}
+const std::vector<LedgerEntry>& Trainer::ledger() const {
+    return state_->entries;
+}
+int Trainer::node_count() const {
+    return state_->topology.node_count();
+}
 
 Trainer::Memory Trainer::memory() const {
     const ParameterTable& table = state_->table;

@@ -1,8 +1,6 @@
 // The inside of a Trainer: what a run consists of between two steps.
 #pragma once
 
-#include <evengrad/train.hpp>
-
 #include "checkpoint/save.hpp"
 #include "gradient/accumulator.hpp"
 #include "gradient/ledger.hpp"
@@ -11,6 +9,7 @@
 #include "mpi/exchange.hpp"
 #include "mpi/node.hpp"
 #include "optimizer/optimizer.hpp"
+#include <evengrad/train.hpp>
 
 namespace evengrad {
 

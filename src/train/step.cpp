@@ -15,8 +15,8 @@ namespace {
 /// Passes contributions on, with the seconds it takes, and plants what a test asked for.
 class TimedSink final : public GradientSink<float> {
   public:
-    TimedSink(Accumulator& accumulator, const ParameterTable& table) :
-        accumulator_(accumulator), table_(table) {}
+    TimedSink(Accumulator& accumulator, const ParameterTable& table)
+        : accumulator_(accumulator), table_(table) {}
 
     void plant_nan(const std::string& tensor) { nan_tensor_ = tensor; }
 
@@ -65,7 +65,9 @@ class StepRun {
     [[noreturn]] void report_non_finite(std::uint64_t key) const;
     void update(const PassResult& result);
 
-    Index contributions(Index tensor) const { return s_.table[tensor].contributions * plan_.size(); }
+    Index contributions(Index tensor) const {
+        return s_.table[tensor].contributions * plan_.size();
+    }
 
     Trainer::State& s_;
     StepRecord& record_;
@@ -193,9 +195,9 @@ void StepRun::update(const PassResult& result) {
         s_.store.sum().sums[static_cast<std::size_t>(s_.table[0].offset)] ^= std::uint64_t{1} << 33;
     s_.store.barrier();
     GlobalSum sum = GlobalSum::reduce(s_.store.sum(), s_.topology, s_.ownership, contributed);
-    const MeanGradient gradient = MeanGradient::normalize(
-        std::move(sum), s_.table, s_.quanta, plan_.denominator, s_.ledger.checksum(),
-        s_.steps_done, world);
+    const MeanGradient gradient =
+        MeanGradient::normalize(std::move(sum), s_.table, s_.quanta, plan_.denominator,
+                                s_.ledger.checksum(), s_.steps_done, world);
     clock_.lap(Phase::reduce);
 
     record_.grad_norm = gradient.norm();
@@ -239,7 +241,8 @@ void StepRun::run() {
         result = compute();
         if (result.misfit)
             throw Error(fmt::format("step {}: gradients don't fit their quantum even after it was "
-                                    "chosen from this very step", record_.step),
+                                    "chosen from this very step",
+                                    record_.step),
                         "ranks or repetitions don't compute the same bits; check the machines");
     }
     s_.ledger.verify(plan_);

@@ -23,8 +23,8 @@ Deal deal(const Trainer::State& state, const StepPlan& plan);
 /// The ledger's row for a micro-batch of this rank, without what computing it gives.
 LedgerRow begin_row(const Trainer::State& state, const MicroBatch& batch);
 
-/// @collective Calls work(k) for those of the node's micro-batches `mine` that this rank draws, each
-/// on one rank of the node, between two node barriers.
+/// @collective Calls work(k) for those of the node's micro-batches `mine` that this rank draws,
+/// each on one rank of the node, between two node barriers.
 template <class Function>
 void draw_micro_batches(const Trainer::State& state, const std::vector<std::int64_t>& mine,
                         Function&& work) {

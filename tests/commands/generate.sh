@@ -10,12 +10,13 @@ help_lists() {
     succeeds 0 "$verb" --help
     for option in "$@"; do
         line=$(grep -E -- "^ +--${option%%=*}[ =]" out) || fail "$verb --help: no --${option%%=*}"
-        [[ $line == *"(=${option#*=})"* ]] || fail "$verb --help: default of $option: $line"
+        # (What has no default shows none.)
+        [[ -z ${option#*=} || $line == *"(=${option#*=})"* ]] || fail "$verb --help: default of $option: $line"
     done
 }
 model=(num-layers=4 hidden-size=128 ffn-hidden-size=0 num-attention-heads=4 seq-length=128)
 help_lists train config= data= valid-data= valid-fraction=0 save= overwrite=false "${model[@]}" \
-    init-method-std=0.02 dropout=0 sequences=documents global-batch-size=32 micro-batch-size=8 \
+    init-method-std=0.02 dropout=0 sequences=documents global-batch-size=32 micro-batch-size=4 \
     micro-batch-tokens=0 train-iters=1000 optimizer=adamw lr=0.0003 min-lr=0 lr-decay-style=cosine \
     lr-warmup-iters=0 weight-decay=0.1 adam-beta1=0.9 adam-beta2=0.95 adam-eps=1e-08 clip-grad=1 \
     seed=1234 save-interval=0 log-interval=10 eval-interval=0 ranks-per-node=0 \

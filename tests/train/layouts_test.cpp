@@ -51,9 +51,9 @@ TEST(Layouts, R2R3OneDigestForAllAndTheLedgerShowsWhoComputed) {
         });
         if (expected.empty()) expected = bits;
         EXPECT_EQ(bits, expected) << name(layout);
-        if (world().rank() == 0 && layout.ranks_per_node == 0)
-            EXPECT_TRUE(assignments.insert(who).second)
-                << name(layout) << " computed the same things on the same ranks as fewer ranks did";
+        if (world().rank() != 0 || layout.ranks_per_node != 0) continue;
+        EXPECT_TRUE(assignments.insert(who).second)
+            << name(layout) << " computed the same things on the same ranks as fewer ranks did";
     }
     // It has learned something, so the digests are not those of a model that stands still.
     EXPECT_NE(expected.find("20: loss"), std::string::npos);

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "mpi_main.hpp"
+#include <evengrad/error.hpp>
 #include <evengrad/train.hpp>
 
 namespace evengrad::test {
@@ -81,8 +82,8 @@ inline RunResult run_steps(Trainer& trainer, std::int64_t steps) {
     return result;
 }
 
-/// @collective Calls function(communicator of the first `ranks` ranks) on those, which gives a text.
-/// Checks that they all got the same one, and returns it on every rank of the world.
+/// @collective Calls function(communicator of the first `ranks` ranks) on those, which gives a
+/// text. Checks that they all got the same one, and returns it on every rank of the world.
 template <class Function>
 std::string on_ranks(int ranks, Function&& function) {
     const bool inside = world().rank() < ranks;

@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# What people and machines get wrong: one clear error each, the right exit code, no hang on any rank.
+# usage: errors.sh EVENGRAD SOURCE_DIR
+source "$(dirname "$0")/helpers.sh"
+
+good=(train --data "$pairs" --save run "${tiny[@]}" --train-iters 4)
+
+# ------------------------------------------------------------------------------------ wrong use: 2
+refuses 2 0 "there is no verb 'trian'" -- trian
+run 0
+[ $code = 2 ] || fail "no verb at all: exit code $code"
+for ranks in 0 2; do
+    # All problems are reported together; a misspelled option doesn't become another one.
+    refuses 2 $ranks "6 problems" "unknown option --bogus" "unknown option --num-layer (--num-layers?)" \
+        "--lr: 'abc' is not a number" "--min-lr needs a value" \
+        "--data is missing" "--save is missing" -- \
+        train --bogus 3 --num-layer 2 --lr abc --min-lr
+done
+# refuses_options TEXT OPTIONS...
+refuses_options() {
+    local text=$1
+    shift
+    refuses 2 0 "$text" -- "${good[@]}" "$@"
+}
+refuses_options "unknown option --glob" --glob 3
+refuses_options "'extra' is not an option" extra
+refuses_options "'-n' is not an option" -n
+refuses_options "--lr: '' is not a number" --lr=
+refuses_options "--lr must be above 0, not nan" --lr nan
+refuses_options "--lr must be above 0, not -1" --lr -1
+refuses_options "--lr: '1e-3x' is not a number" --lr 1e-3x
+refuses_options "--num-layers: '1e3' is not a whole number" --num-layers 1e3
+refuses_options "--num-layers must be between 1 and" --num-layers 0
+refuses_options "--seed: 99999999999999999999 has too many digits" --seed 99999999999999999999
+refuses_options "--seed: must be at least 0, not -1" --seed -1
+refuses_options "--seed must be below 2^56" --seed 72057594037927936
+refuses_options "--ranks-per-node: 3000000000 has too many digits" --ranks-per-node 3000000000
+refuses_options "--ranks-per-node must be at least 0, not -1" --ranks-per-node -1
+refuses_options "--hidden-size 30 is not divisible by --num-attention-heads 4" \
+    --hidden-size 30 --num-attention-heads 4
+refuses_options "--global-batch-size must be at least 1, not -3" --global-batch-size -3
+refuses_options "--micro-batch-tokens must be at least 1, not -2" --micro-batch-tokens -2
+refuses_options "--seq-length must be" --seq-length 0
+refuses_options "--dropout must be at least 0 and below 1, not 1.5" --dropout 1.5
+refuses_options "--optimizer can be adamw, sgd, not 'adam'" --optimizer adam
+refuses_options "--sequences can be documents, stream, not 'lines'" --sequences lines
+refuses_options "--log-interval must be at least 0, not -1" --log-interval -1
+refuses_options "--clip-grad must be at least 0, not -1" --clip-grad -1
+refuses_options "--lr-warmup-iters 9 is above --train-iters 4" --lr-warmup-iters 9
+refuses_options "--valid-fraction must be at least 0 and below 1, not 1" --valid-fraction 1
+refuses_options "--overwrite: 'maybe' is not true or false" --overwrite maybe
+refuses_options "--valid-data and --valid-fraction contradict each other" \
+    --valid-data "$pairs" --valid-fraction 0.1
+refuses_options "--micro-batch-size and --micro-batch-tokens contradict each other" \
+    --micro-batch-size 4
+refuses_options "--resume and --overwrite contradict each other" --resume --overwrite
+refuses_options "--eval-interval needs --valid-data or --valid-fraction" --eval-interval 2
+refuses 2 0 "--save needs a value" -- train --data "$pairs" --save --lr 1
+refuses 2 0 "2 problems" "--temperature must be between 0 and 100, not -1" \
+    "--top-k must be at least 0, not -3" -- \
+    generate --checkpoint run --temperature -1 --top-k -3
+refuses 2 0 "--temperature: 'warm' is not a number" -- generate --checkpoint x --temperature warm
+refuses 2 0 "--checkpoint is missing" -- generate
+refuses 2 0 "one checkpoint or run folder is needed, not 0" -- inspect
+refuses 2 0 "one checkpoint or run folder is needed, not 2" -- inspect a b
+refuses 2 0 "unknown option --digst (--digest?)" -- inspect a --digst
+refuses 2 2 "--steps must be between 1 and 100000" -- bench --steps 0
+
+# ---------------------------------------------------------------------------------------- recipes
+refuses_options "--config none.ini: No such file" --config none.ini
+refuses_options "--config .: is a folder" --config .
+printf 'num-layer=3\n# a comment\nhidden-size 24\nclip-grad=x # broken\n[section]\nconfig=more.ini\n' \
+    > broken.ini
+refuses 2 2 "broken.ini line 1: unknown option --num-layer (--num-layers?)" \
+    "broken.ini line 3: 'hidden-size 24' is not OPTION=VALUE" \
+    "broken.ini line 4: --clip-grad: 'x' is not a number" \
+    "broken.ini line 5: '[section]' is not OPTION=VALUE" \
+    "broken.ini line 6: --config belongs on the command line" -- \
+    "${good[@]}" --config broken.ini
+[ ! -e run ] || fail "a refused command line left a folder behind"
+
+# The command line beats the recipe (also where it says the same in another way); of a repeated
+# option the last wins.
+printf 'lr = 0.5 # first\nlr=0.25\nmin-lr=0.01\nlr-decay-style=constant\nmicro-batch-size=3\n' > fine.ini
+printf 'seed=7\nseed=8\ntrain-iters=3\n' >> fine.ini
+lr_of() { sed -nE '1s/.*"lr":([^,]*),.*/\1/p' "$1/metrics.jsonl"; }
+small=(train --data "$pairs" --num-layers 1 --hidden-size 16 --num-attention-heads 2 --seq-length 32)
+succeeds 0 "${small[@]}" --config fine.ini --save recipe
+[ "$(lr_of recipe)" = 0.25 ] || fail "a recipe's last lr: $(lr_of recipe)"
+succeeds 2 "${small[@]}" --config fine.ini --save above --lr 0.1 --micro-batch-tokens 96 --lr 0.0625
+[ "$(lr_of above)" = 0.0625 ] || fail "the command line's last lr: $(lr_of above)"
+[ "$(wc -l < above/metrics.jsonl)" = 3 ] || fail "train-iters of the recipe was not used"
+succeeds 0 inspect recipe
+says "seed 8"
+
+# --------------------------------------------------------------------------------------- the data
+mkdir folder.txt
+: > empty.txt
+printf '\n\n' > blank.jsonl
+echo "a,b" > table.csv
+printf '{"text": "one"}\n{"text": "two"\n' > broken.jsonl
+printf '{"text": "one"}\n\n{"text": "\xff"}\n' > bytes.jsonl
+printf 'one\ntwo \xc3\n' > bytes.txt
+printf '{"text": "one"}\n{"prompt": "one"}\n' > half.jsonl
+refuses_data() {
+    local ranks=$1 file=$2 text=$3
+    refuses 1 "$ranks" "$text" -- "${good[@]}" --data "$file"
+}
+for ranks in 0 2; do
+    refuses_data $ranks none.txt "none.txt: there is no such file"
+    refuses_data $ranks broken.jsonl "broken.jsonl line 2, byte"
+done
+refuses_data 0 folder.txt "folder.txt: is a folder"
+refuses_data 0 empty.txt "empty.txt: the file is empty"
+refuses_data 0 blank.jsonl "blank.jsonl: no documents"
+refuses_data 0 table.csv "table.csv: unknown kind of data file"
+refuses_data 0 bytes.jsonl "bytes.jsonl line 3, byte 11: not valid UTF-8"
+refuses_data 0 bytes.txt "bytes.txt line 2: not valid UTF-8"
+refuses_data 0 half.jsonl "half.jsonl line 2: \"prompt\" without \"completion\""
+refuses 1 2 "none.jsonl: there is no such file" -- "${good[@]}" --valid-data none.jsonl
+
+# ------------------------------------------------------------------------------------ the machine
+export EVENGRAD_SHM_FREE_BYTES=1000
+for ranks in 1 2; do
+    refuses 1 $ranks "bytes" "of shared memory are needed" "1000 bytes (0.0 MiB) are free" \
+        "--shm-size" -- "${good[@]}"
+done
+refuses 1 3 "of shared memory are needed" -- "${good[@]}" --ranks-per-node 1
+unset EVENGRAD_SHM_FREE_BYTES
+
+: > file
+refuses 1 0 "--save file: the folder can't be made" -- "${good[@]}" --save file
+refuses 1 2 "--save file/run: the folder can't be made" -- "${good[@]}" --save file/run
+
+# ------------------------------------------------------------------------------------- checkpoints
+succeeds 2 "${good[@]}" --save run --save-interval 2
+before=$(digest_of run)
+refuses 1 2 "--save run: the folder holds an earlier run" "--resume goes on with it" -- "${good[@]}"
+refuses 1 2 "the architecture" "here" -- "${good[@]}" --resume --num-layers 1
+refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
+    "${good[@]}" --resume --optimizer sgd
+refuses 1 2 "--seed is 5 in the checkpoint and 6 here" -- "${good[@]}" --resume --seed 6
+echo '{"text": "other data, other order"}' > other.jsonl
+refuses 1 2 "the training data" -- "${good[@]}" --resume --data other.jsonl
+for ranks in 0 2; do
+    refuses 1 $ranks "there is no checkpoint at nothing" -- "${good[@]}" --resume nothing
+    refuses 1 $ranks "there is no checkpoint at new/latest" -- "${good[@]}" --resume --save new
+done
+head -c 20000 run/step-00000004.h5 > short.h5
+refuses 1 2 "short.h5: H5Fopen failed" "the file was cut off" -- "${good[@]}" --resume short.h5
+refuses 1 0 "is not an HDF5 file" -- "${good[@]}" --resume "$pairs"
+for verb in "inspect" "generate --checkpoint"; do
+    # shellcheck disable=SC2086 # two words
+    refuses 1 0 "is not an HDF5 file" -- $verb "$pairs"
+    # shellcheck disable=SC2086
+    refuses 1 0 "there is no checkpoint at nothing" -- $verb nothing
+done
+[ "$(digest_of run)" = "$before" ] || fail "a refused run changed the checkpoint"
+
+# A full disk: the run fails, what was saved before stays whole, nothing half-written stays.
+mkdir disk
+if [ "$(id -u)" != 0 ]; then
+    echo "a full disk: not tried, making one takes root"
+elif ! mount -t tmpfs -o size=3m tmpfs disk 2> err; then
+    echo "a full disk: not tried, mounting is not allowed here: $(cat err)"
+else
+    trap 'umount "$scratch/disk"; rm -rf "$scratch"' EXIT
+    succeeds 2 "${good[@]}" --save disk/run --save-interval 2
+    before=$(digest_of disk/run)
+    dd if=/dev/zero of=disk/filler bs=4k 2> /dev/null
+    truncate -s -128k disk/filler  # enough for metrics, too little for a checkpoint
+    for ranks in 1 2; do
+        refuses 1 $ranks "hint: free some disk space" -- \
+            "${good[@]}" --save disk/run --resume --train-iters 6
+        [ "$(digest_of disk/run)" = "$before" ] || fail "the full disk: the old checkpoint is lost"
+        ! ls disk/run/*.tmp > /dev/null 2>&1 || fail "the full disk: a part of a file stays"
+    done
+    rm disk/filler
+    succeeds 2 "${good[@]}" --save disk/run --resume --train-iters 6
+    umount disk
+    trap 'rm -rf "$scratch"' EXIT
+fi
+finish
