@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 // More than any real checkpoint has, so that a hostile one can't make us allocate without bound.
 constexpr std::uint64_t note_bytes = 1 << 20;
-constexpr std::uint64_t most_steps = std::uint64_t{1} << 28;
+constexpr std::uint64_t most_steps = std::uint64_t{1} << 24;
 
 TrainingHistory read_history(const hdf5::Group& root) {
     TrainingHistory history;

@@ -40,7 +40,7 @@ refuses_options "--hidden-size 30 is not divisible by --num-attention-heads 4" \
     --hidden-size 30 --num-attention-heads 4
 refuses_options "--global-batch-size must be at least 1, not -3" --global-batch-size -3
 refuses_options "--micro-batch-tokens must be at least 1, not -2" --micro-batch-tokens -2
-refuses_options "--seq-length must be" --seq-length 0
+refuses_options "--seq-length must be between 1 and" --seq-length 0
 refuses_options "--dropout must be at least 0 and below 1, not 1.5" --dropout 1.5
 refuses_options "--optimizer can be adamw, sgd, not 'adam'" --optimizer adam
 refuses_options "--sequences can be documents, stream, not 'lines'" --sequences lines

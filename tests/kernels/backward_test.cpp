@@ -1,0 +1,211 @@
+// Every layer's backward against central finite differences of its forward, in double.
+#include <cmath>
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "kernels/attention.hpp"
+#include "kernels/offsets.hpp"
+#include "kernels/rows.hpp"
+
+namespace evengrad::test {
+namespace {
+
+using Numbers = std::vector<double>;
+
+/// |analytic - measured| / max(|measured|, 1e-6), where measured[i] is the derivative of f by x[i].
+double relative_error(const std::function<double(const Numbers&)>& f, const Numbers& x,
+                      const Numbers& analytic) {
+    constexpr double h = 1e-4;
+    double difference = 0.0, norm = 0.0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const auto at = [&](double step) {
+            Numbers moved = x;
+            moved[i] += step;
+            return f(moved);
+        };
+        const double measured = (8.0 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12.0 * h);
+        difference += std::pow(analytic[i] - measured, 2);
+        norm += measured * measured;
+    }
+    return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-6);
+}
+
+double dot(const Numbers& a, const Numbers& b) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+    return sum;
+}
+
+TEST(Backward, LayerNorm) {
+    const Index rows = 5, columns = 7;
+    const Numbers x = normal_numbers<double>(rows * columns, 2.0, 0);
+    const Numbers gain = normal_numbers<double>(columns, 1.0, 1);
+    const Numbers shift = normal_numbers<double>(columns, 1.0, 2);
+    const Numbers dy = normal_numbers<double>(rows * columns, 1.0, 3);
+    Numbers mean(rows), rstd(rows);
+    const auto value = [&](const Numbers& in, const Numbers& g, const Numbers& s) {
+        Numbers out(in.size());
+        layer_norm_statistics(in.data(), rows, columns, mean.data(), rstd.data());
+        layer_norm_apply(in.data(), mean.data(), rstd.data(), g.data(), s.data(), rows, columns,
+                         out.data());
+        return dot(out, dy);
+    };
+    value(x, gain, shift);
+    Numbers dx(x.size(), 0.0), d_gain(columns), d_shift(columns), scratch(2 * columns);
+    layer_norm_backward(x.data(), mean.data(), rstd.data(), gain.data(), dy.data(), rows, columns,
+                        dx.data(), d_gain.data(), d_shift.data(), scratch.data());
+    EXPECT_LT(relative_error([&](const Numbers& v) { return value(v, gain, shift); }, x, dx), 1e-6);
+    EXPECT_LT(relative_error([&](const Numbers& v) { return value(x, v, shift); }, gain, d_gain),
+              1e-6);
+    EXPECT_LT(relative_error([&](const Numbers& v) { return value(x, gain, v); }, shift, d_shift),
+              1e-6);
+}
+
+TEST(Backward, Gelu) {
+    const Numbers x = normal_numbers<double>(40, 2.0, 0), dy = normal_numbers<double>(40, 1.0, 1);
+    Numbers y(40), derivative(40), dx(40);
+    gelu_with_derivative(x.data(), 40, y.data(), derivative.data());
+    for (std::size_t i = 0; i < 40; ++i) dx[i] = dy[i] * derivative[i];
+    const auto value = [&](const Numbers& v) {
+        Numbers out(40);
+        gelu(v.data(), 40, out.data());
+        return dot(out, dy);
+    };
+    EXPECT_LT(relative_error(value, x, dx), 1e-6);
+    // The tanh form, as PyTorch has it.
+    for (std::size_t i = 0; i < 40; ++i) {
+        const double inner = std::sqrt(2.0 / M_PI) * (x[i] + 0.044715 * x[i] * x[i] * x[i]);
+        EXPECT_NEAR(y[i], 0.5 * x[i] * (1.0 + std::tanh(inner)), 1e-14);
+    }
+}
+
+TEST(Backward, CrossEntropy) {
+    const Index rows = 6, columns = 9;
+    const Numbers logits = normal_numbers<double>(rows * columns, 2.0, 0);
+    const std::vector<std::int32_t> targets{0, 8, 3, 3, 5, 1};
+    const std::vector<float> weights{1.0f, 0.5f, 0.0f, 2.0f, 1.0f, 0.25f};
+    const auto value = [&](Numbers v) {
+        return cross_entropy(v.data(), targets.data(), weights.data(), rows, columns, false);
+    };
+    Numbers gradient = logits;
+    const double loss =
+        cross_entropy(gradient.data(), targets.data(), weights.data(), rows, columns, true);
+    EXPECT_EQ(loss, value(logits));
+    EXPECT_LT(relative_error(value, logits, gradient), 1e-6);
+    // Logits that exp alone could not bear.
+    Numbers large{1000.0, 0.0, -1000.0};
+    const std::int32_t target = 1;
+    const float one = 1.0f;
+    EXPECT_DOUBLE_EQ(cross_entropy(large.data(), &target, &one, 1, 3, true), 1000.0);
+    EXPECT_EQ(large, (Numbers{1.0, -1.0, 0.0}));
+}
+
+TEST(Backward, ColumnSums) {
+    const Index rows = 200, columns = 70;
+    const Numbers x = normal_numbers<double>(rows * columns, 1.0, 0);
+    Numbers sums(columns);
+    column_sums(x.data(), rows, columns, sums.data());
+    for (Index j = 0; j < columns; ++j) {
+        double expected = 0.0;
+        for (Index r = 0; r < rows; ++r) expected += x[static_cast<std::size_t>(r * columns + j)];
+        EXPECT_NEAR(sums[static_cast<std::size_t>(j)], expected, 1e-12);
+    }
+}
+
+struct Attention {
+    AttentionShape shape{2, 3};
+    std::vector<std::int32_t> lengths, keys;
+    DropoutKey dropout{};
+    Index tokens = 0;
+
+    Attention(std::vector<std::int32_t> lengths_, double probability)
+        : lengths(std::move(lengths_)), dropout{77, probability} {
+        for (const std::int32_t length : lengths) {
+            keys.push_back(static_cast<std::int32_t>(keys.size()) + 5);
+            tokens += length;
+        }
+    }
+    Numbers forward(const Numbers& qkv, Numbers& log_sum) const {
+        Numbers out(static_cast<std::size_t>(tokens * shape.channels()));
+        log_sum.assign(static_cast<std::size_t>(tokens * shape.heads), 0.0);
+        Arena arena(attention_scratch<double>(tokens));
+        attention_forward(qkv.data(), lengths, keys, shape, dropout, 2, arena, out.data(),
+                          log_sum.data());
+        return out;
+    }
+    Numbers backward(const Numbers& qkv, const Numbers& d_out) const {
+        Numbers log_sum, gradient(qkv.size());
+        const Numbers out = forward(qkv, log_sum);
+        Arena arena(attention_scratch<double>(tokens));
+        attention_backward(qkv.data(), out.data(), log_sum.data(), d_out.data(), lengths, keys,
+                           shape, dropout, 2, arena, gradient.data());
+        return gradient;
+    }
+};
+
+TEST(Backward, R6_AttentionOfPackedSequences) {
+    for (const double probability : {0.0, 0.4})
+        for (const auto& lengths :
+             {std::vector<std::int32_t>{1}, {2}, {1, 2, 5, 1}, {7, 3}, {66, 2}}) {
+            const Attention attention(lengths, probability);
+            const Index width = attention.shape.channels();
+            const Numbers qkv = normal_numbers<double>(attention.tokens * 3 * width, 1.0, 0);
+            const Numbers d_out = normal_numbers<double>(attention.tokens * width, 1.0, 1);
+            Numbers log_sum;
+            const auto value = [&](const Numbers& v) {
+                return dot(attention.forward(v, log_sum), d_out);
+            };
+            EXPECT_LT(relative_error(value, qkv, attention.backward(qkv, d_out)), 1e-6)
+                << attention.tokens << " tokens, dropout " << probability;
+        }
+}
+
+TEST(Attention, R6_SequencesDoNotSeeEachOtherOrTheFuture) {
+    const Attention packed({3, 1, 6}, 0.0);
+    const Index width = packed.shape.channels();
+    const Numbers qkv = normal_numbers<double>(10 * 3 * width, 1.0, 0);
+    Numbers log_sum;
+    const Numbers together = packed.forward(qkv, log_sum);
+    Index first = 0;
+    for (const std::int32_t length : packed.lengths) {
+        const Attention alone({length}, 0.0);
+        const Numbers part(qkv.begin() + first * 3 * width,
+                           qkv.begin() + (first + length) * 3 * width);
+        const Numbers out = alone.forward(part, log_sum);
+        EXPECT_TRUE(std::equal(out.begin(), out.end(), together.begin() + first * width));
+        first += length;
+    }
+    Numbers changed = qkv;
+    for (Index i = 8 * 3 * width; i < 10 * 3 * width; ++i)
+        changed[static_cast<std::size_t>(i)] += 1.0;
+    const Numbers after = packed.forward(changed, log_sum);
+    EXPECT_TRUE(std::equal(together.begin(), together.begin() + 8 * width, after.begin()));
+    EXPECT_FALSE(std::equal(together.begin(), together.end(), after.begin()));
+}
+
+TEST(Dropout, KeepsTheRightShareAndTheMean) {
+    const Index count = 4000;
+    double kept = 0.0, sum = 0.0;
+    Numbers factors(count), again(count - 1);
+    for (std::uint32_t position = 0; position < 25; ++position) {
+        dropout_factors({123, 0.3}, 1, 2, position, count, factors.data());
+        for (const double factor : factors) {
+            kept += factor != 0.0;
+            sum += factor;
+        }
+        dropout_factors({123, 0.3}, 1, 2, position, count - 1, again.data());
+        EXPECT_TRUE(std::equal(again.begin(), again.end(), factors.begin()));
+    }
+    const double n = 25.0 * count, deviation = std::sqrt(0.3 * 0.7 / n);
+    EXPECT_NEAR(kept / n, 0.7, 5.0 * deviation);
+    EXPECT_NEAR(sum / n, 1.0, 5.0 * deviation / 0.7);
+    Numbers other(count);
+    dropout_factors({123, 0.3}, 1, 3, 24, count, other.data());
+    EXPECT_NE(other, factors);
+    EXPECT_NE(dropout_step_key(1, 2), dropout_step_key(1, 3));
+    EXPECT_NE(dropout_step_key(1, 2), dropout_step_key(2, 2));
+}
+
+}  // namespace
+}  // namespace evengrad::test
