@@ -30,9 +30,9 @@ inline float exponential(float x) {
     p = std::fma(p, r, 1.6666665459e-1f);
     p = std::fma(p, r, 5.0000001201e-1f);
     p = std::fma(p, r * r, r) + 1.0f;
-    const std::uint32_t power = std::bit_cast<std::uint32_t>(shifted) << 23;
-    const float result = std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + power);
-    return x == x ? result : x;  // adding to a NaN's bits could make a number of it
+    // 2^n from n in the last bits of `shifted`. A product, since adding to p's exponent field could
+    // make a number of a NaN.
+    return p * std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) + 127u) << 23);
 }
 
 inline double exponential(double x) {

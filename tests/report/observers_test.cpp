@@ -1,5 +1,6 @@
 // The observers of a run, told of steps by hand.
 #include <algorithm>
+#include <optional>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -19,9 +20,9 @@ using test::contains;
 using test::ScratchFolder;
 
 /// A trainer that never trains: the banner asks it what it is.
-class Run {
+class IdleRun {
   public:
-    explicit Run(std::int64_t train_iters) {
+    explicit IdleRun(std::int64_t train_iters) {
         TrainConfig config;
         config.model.num_layers = 1;
         config.model.hidden_size = 16;
@@ -29,7 +30,6 @@ class Run {
         config.model.seq_length = 16;
         config.plan.seq_length = 16;
         config.schedule.train_iters = train_iters;
-        const ByteTokenizer tokenizer;
         data_.tokens = {ByteTokenizer::end_of_text, 65, 66, ByteTokenizer::end_of_text};
         data_.loss = {0, 1, 1, 1};
         data_.offsets = {0, 4};
@@ -95,7 +95,7 @@ std::vector<std::string> shown(const std::string& text) {
 }
 
 TEST(Progress, InALogALinePerIntervalAndTheFirstAndTheLast) {
-    const Run run(25);
+    const IdleRun run(25);
     const Paper paper;
     Progress progress(paper.file(), false, 10, MachineSummary{});
     progress.on_start(run.start(1, "there"));
@@ -115,7 +115,7 @@ TEST(Progress, InALogALinePerIntervalAndTheFirstAndTheLast) {
 }
 
 TEST(Progress, SaysWhereAResumedRunGoesOn) {
-    const Run run(25);
+    const IdleRun run(25);
     const Paper paper;
     Progress progress(paper.file(), false, 10, MachineSummary{});
     progress.on_start(run.start(11, "there", "there/step-00000010.h5"));
@@ -123,7 +123,7 @@ TEST(Progress, SaysWhereAResumedRunGoesOn) {
 }
 
 TEST(Progress, OnATerminalOneLineMovesAndOthersStay) {
-    const Run run(3);
+    const IdleRun run(3);
     const Paper paper;
     Progress progress(paper.file(), true, 10, MachineSummary{});
     progress.on_start(run.start(1, "there"));
@@ -154,7 +154,7 @@ std::vector<json> metrics_in(const ScratchFolder& folder) {
 }
 
 TEST(MetricsFile, OneObjectAStepAndNoLossIsNull) {
-    const Run run(3);
+    const IdleRun run(3);
     const ScratchFolder folder;
     {
         MetricsFile metrics;
@@ -180,7 +180,7 @@ TEST(MetricsFile, OneObjectAStepAndNoLossIsNull) {
 }
 
 TEST(MetricsFile, ResumingCutsBackToTheCheckpoint) {
-    const Run run(9);
+    const IdleRun run(9);
     const ScratchFolder folder;
     {
         MetricsFile metrics;
@@ -208,7 +208,7 @@ TEST(MetricsFile, ResumingCutsBackToTheCheckpoint) {
 }
 
 TEST(MetricsFile, ARunResumedIntoAnEmptyFolderStartsAFile) {
-    const Run run(9);
+    const IdleRun run(9);
     const ScratchFolder folder;
     MetricsFile metrics;
     metrics.on_start(run.start(5, folder.path(), "elsewhere/step-00000004.h5"));
@@ -217,7 +217,7 @@ TEST(MetricsFile, ARunResumedIntoAnEmptyFolderStartsAFile) {
 }
 
 TEST(MetricsFile, SaysWhereItCannotWrite) {
-    const Run run(9);
+    const IdleRun run(9);
     const ScratchFolder folder;
     MetricsFile metrics;
     const std::string message =

@@ -158,7 +158,6 @@ TEST(StepGradient, R4R18EveryStepIsDividedByItsOwnTokens) {
         // What float weights can show of an update; the gradient itself is measured above.
         const auto error =
             gradient_error(table, applied(before, trainer.weights(), config.schedule.lr), gradient);
-        fmt::print("step {}: {:.2e}\n", record.step, error.overall);
         EXPECT_LT(error.overall, 2e-5) << "step " << record.step;
         ASSERT_TRUE(record.loss.has_value());
         EXPECT_NEAR(*record.loss / (loss / plan.denominator), 1.0, tolerance);

@@ -1,0 +1,226 @@
+// Files that must not be used: damaged, hostile, or of another run. And what h5py makes of a good
+// one.
+#include <cstring>
+#include <functional>
+
+#include <sys/resource.h>
+
+#include "checkpoint/saved_run.hpp"
+
+namespace evengrad {
+namespace {
+
+using namespace test;
+namespace fs = std::filesystem;
+
+class Refusal : public testing::Test {
+  protected:
+    Refusal() {
+        Trainer trainer(world(), config_, &data_);
+        const RunResult result = run_steps(trainer, 3);
+        file_ = save(trainer, folder_.path(), history_of(result.records), "options = 1\n");
+    }
+
+    /// The message when `change`d options meet the good checkpoint.
+    std::string other_run(const std::function<void(TrainConfig&, Dataset&)>& change) {
+        TrainConfig config = config_;
+        Dataset data = data_;
+        change(config, data);
+        Trainer trainer(world(), config, &data);
+        TrainingHistory history;
+        return test::error_of([&] { restore(trainer, file_, history); });
+    }
+
+    /// The message when everything in `file` is read.
+    std::string refusal(const fs::path& file) {
+        return test::error_of([&] { checkpoint_digest(read_checkpoint_info(file)); });
+    }
+
+    /// The message for a copy that a line of Python has changed.
+    std::string edited(const std::string& change) {
+        const fs::path copy = folder_ / "edited.h5";
+        fs::copy_file(file_, copy, fs::copy_options::overwrite_existing);
+        EXPECT_EQ(run_python(folder_, fmt::format("f = h5py.File('{}', 'r+')\n{}\nf.close()\n",
+                                                  copy.string(), change)),
+                  0);
+        return refusal(copy);
+    }
+    std::string with_config(const std::string& key, const std::string& value) {
+        return edited(
+            fmt::format("import json\n"
+                        "c = json.loads(f['model/config/data'][()])\n"
+                        "c['{}'] = {}\n"
+                        "del f['model/config/data']\n"
+                        "f['model/config'].create_dataset('data', data=json.dumps(c), "
+                        "dtype=h5py.string_dtype())",
+                        key, value));
+    }
+
+    ScratchFolder folder_;
+    Dataset data_ = resume_data();
+    TrainConfig config_ = resume_config(OptimizerKind::adamw);
+    fs::path file_;
+};
+
+TEST_F(Refusal, TheUnchangedFileIsGood) {
+    const fs::path copy = folder_ / "copy.h5";
+    fs::copy_file(file_, copy);
+    ASSERT_EQ(run_python(folder_, fmt::format("h5py.File('{}', 'r+').close()", copy.string())), 0);
+    EXPECT_NO_THROW(checkpoint_digest(read_checkpoint_info(copy)));
+}
+
+TEST_F(Refusal, AnotherRunIsRefusedWithBothValues) {
+    EXPECT_TRUE(contains(other_run([](TrainConfig& c, Dataset&) { c.model.num_layers = 3; }),
+                         {"architecture", "\"num_layers\": 2", "\"num_layers\": 3"}));
+    EXPECT_TRUE(contains(other_run([](TrainConfig& c, Dataset&) { c.seed = 77; }),
+                         {"--seed", "1234", "77"}));
+    EXPECT_TRUE(
+        contains(other_run([](TrainConfig& c, Dataset&) { c.optimizer.kind = OptimizerKind::sgd; }),
+                 {"optimizer", "adamw", "sgd"}));
+    EXPECT_TRUE(contains(other_run([](TrainConfig&, Dataset& d) { d.tokens[3] ^= 1; }),
+                         {"digest of the training data", "in the checkpoint", "here"}));
+    EXPECT_TRUE(contains(other_run([](TrainConfig&, Dataset& d) { d.loss[7] ^= 1; }),
+                         {"digest of the training data"}));
+    TrainingHistory history;
+    Trainer same(world(), config_, &data_);
+    EXPECT_NO_THROW(restore(same, file_, history));
+}
+
+TEST_F(Refusal, AFlippedBitInAnyTensorIsFound) {
+    const CheckpointInfo info = read_checkpoint_info(file_);
+    const ParameterTable table(info.model);
+    const std::string good = bytes_of(file_);
+    const Tensor& tensor = table[table.find("blocks.1.mlp.fc.weight")];
+    for (const auto& [part, path] :
+         {std::pair{TensorPart::weights, "/model/parameters/blocks/1/mlp/fc/weight"},
+          {TensorPart::exp_avg, "/optimizer/exp_avg/blocks/1/mlp/fc/weight"},
+          {TensorPart::exp_avg_sq, "/optimizer/exp_avg_sq/blocks/1/mlp/fc/weight"}}) {
+        std::vector<float> values(static_cast<std::size_t>(tensor.count));
+        read_checkpoint_tensor(file_, tensor, part, values);
+        std::string start(64, '\0');
+        std::memcpy(start.data(), values.data(), start.size());
+        const std::size_t at = good.find(start);
+        ASSERT_NE(at, std::string::npos);
+        std::string bad = good;
+        bad[at + values.size() * sizeof(float) - 4] ^= 1;  // the last element's last bit
+        write_bytes(folder_ / "bad.h5", bad);
+        EXPECT_TRUE(contains(refusal(folder_ / "bad.h5"), {"bad.h5", path, "checksum"}));
+    }
+}
+
+TEST_F(Refusal, CutOffFilesAndFilesThatAreNone) {
+    const std::string good = bytes_of(file_);
+    for (const std::size_t size :
+         {std::size_t{0}, std::size_t{100}, good.size() / 2, good.size() - 1}) {
+        write_bytes(folder_ / "cut.h5", good.substr(0, size));
+        EXPECT_TRUE(contains(refusal(folder_ / "cut.h5"), {"cut.h5"})) << size;
+    }
+    EXPECT_TRUE(contains(test::error_of([&] { find_checkpoint(folder_ / "none.h5"); }),
+                         {"no checkpoint", "none.h5"}));
+    fs::remove(folder_ / "latest");
+    EXPECT_TRUE(contains(test::error_of([&] { find_checkpoint(folder_.path()); }), {"latest"}));
+}
+
+TEST_F(Refusal, WhatIsMissingIsNamed) {
+    const std::string weight = "f['model/parameters/wpe/weight']";
+    EXPECT_TRUE(contains(edited("del " + weight + ".attrs['crc32c']"), {"wpe/weight", "crc32c"}));
+    EXPECT_TRUE(contains(edited("del " + weight), {"wpe"}));
+    EXPECT_TRUE(contains(edited("del f['optimizer/exp_avg/wpe/weight']"), {"exp_avg/wpe"}));
+    EXPECT_TRUE(contains(edited("del f['state/updates']"), {"updates"}));
+    EXPECT_TRUE(contains(edited("del f['state/quantum_exponent']"), {"quantum_exponent"}));
+    EXPECT_TRUE(contains(edited("del f.attrs['complete']"), {"complete"}));
+    EXPECT_TRUE(contains(edited("del f['optimizer'].attrs['algorithm']"), {"algorithm"}));
+    EXPECT_TRUE(contains(edited("f.attrs['schema_version'] = '2.0'"), {"2.0"}));
+}
+
+TEST_F(Refusal, AnotherTypeOrShapeIsRefused) {
+    const auto replaced = [](const std::string& path, const std::string& expression) {
+        return fmt::format(
+            "v = f['{0}'][()]\na = dict(f['{0}'].attrs)\ndel f['{0}']\n"
+            "d = f.create_dataset('{0}', data={1})\n"
+            "d.attrs.update(a)",
+            path, expression);
+    };
+    const char* const path = "model/parameters/blocks/0/mlp/fc/weight";
+    EXPECT_TRUE(contains(edited(replaced(path, "v.astype('f8')")), {"mlp/fc/weight", "f64"}));
+    EXPECT_TRUE(contains(edited(replaced(path, "v.T")), {"mlp/fc/weight", "[32, 64]"}));
+    EXPECT_TRUE(contains(edited(replaced(path, "v[1:]")), {"mlp/fc/weight", "[63, 32]"}));
+    EXPECT_TRUE(contains(edited(replaced("state/step", "np.float64(3)")), {"state/step", "f64"}));
+    EXPECT_TRUE(contains(edited("f['state/quantum_exponent'][2] = 100000"),
+                         {"quantum exponent", "100000"}));
+    EXPECT_TRUE(contains(edited("f['state/updates'][()] = 99"), {"99 updates"}));
+    EXPECT_TRUE(contains(edited("f['state/step'][()] = -3"), {"step -3"}));
+    EXPECT_TRUE(contains(edited("f['optimizer'].attrs['algorithm'] = 'lion'"), {"lion"}));
+}
+
+/// Largest memory this process has had so far, bytes.
+std::size_t peak_memory() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
+}
+
+TEST_F(Refusal, HostileSizesAreRefusedBeforeAnythingIsAllocated) {
+    const std::size_t before = peak_memory();
+    EXPECT_TRUE(contains(with_config("hidden_size", "65536"), {"edited.h5"}));
+    EXPECT_TRUE(contains(with_config("num_layers", "4096"), {"parameters"}));
+    EXPECT_TRUE(contains(with_config("vocab_size", "1 << 24"), {"parameters"}));
+    EXPECT_TRUE(contains(with_config("vocab_size", "1 << 62"), {"--vocab-size"}));
+    EXPECT_TRUE(contains(with_config("hidden_size", "-32"), {"--hidden-size"}));
+    EXPECT_TRUE(contains(with_config("num_layers", "1e300"), {"num_layers"}));
+    EXPECT_TRUE(contains(with_config("dropout", "'much'"), {"config"}));
+    EXPECT_TRUE(contains(with_config("num_attention_heads", "7"), {"--num-attention-heads"}));
+    // Datasets of enormous size that take no room in the file.
+    EXPECT_TRUE(contains(edited("del f['training/step']\n"
+                                "f['training'].create_dataset('step', (1 << 27,), 'i8', "
+                                "chunks=(1 << 20,))"),
+                         {"training/step"}));
+    EXPECT_TRUE(contains(edited("del f['state/options/data']\n"
+                                "f['state/options'].create_dataset('data', data='x' * (2 << 20), "
+                                "dtype=h5py.string_dtype())"),
+                         {"options/data"}));
+    EXPECT_LT(peak_memory() - before, std::size_t{300} << 20);
+}
+
+TEST_F(Refusal, AFolderWithARunIsNotOverwrittenUnasked) {
+    Trainer trainer(world(), config_, &data_);
+    LoopConfig loop;
+    loop.save_dir = folder_.path();
+    EXPECT_TRUE(contains(test::error_of([&] { run_training(trainer, loop, nullptr, {}); }),
+                         {"earlier run", "--save"}));
+    EXPECT_TRUE(fs::exists(file_));
+}
+
+TEST_F(Refusal, H5pyReadsWeightsWithTheirNamesAndShapes) {
+    const CheckpointInfo info = read_checkpoint_info(file_);
+    const ParameterTable table(info.model);
+    const Tensor& tensor = table[table.find("blocks.0.attn.qkv.weight")];
+    std::vector<float> values(static_cast<std::size_t>(tensor.count));
+    read_checkpoint_tensor(file_, tensor, TensorPart::weights, values);
+    EXPECT_EQ(run_python(folder_, fmt::format(R"(
+f = h5py.File('{}')
+d = f['model/parameters/blocks/0/attn/qkv/weight']
+assert d.shape == (96, 32) and d.dtype == np.float32, (d.shape, d.dtype)
+assert d.attrs['name'] == 'blocks.0.attn.qkv.weight', d.attrs['name']
+assert list(d.attrs['dims']) == ['out', 'in'], d.attrs['dims']
+assert d[5, 7] == np.float32({:.9g}), d[5, 7]
+names = []
+f['model/parameters'].visititems(
+    lambda path, o: names.append((int(o.attrs['index']), o.attrs['name'], path))
+    if isinstance(o, h5py.Dataset) else None)
+names.sort()
+assert [n[0] for n in names] == list(range({})), names
+assert all(n[1].replace('.', '/') == n[2] for n in names), names
+for moment in 'exp_avg', 'exp_avg_sq':
+    assert all(f['optimizer'][moment][n[2]].shape == f['model/parameters'][n[2]].shape for n in names)
+assert f['training/step'][()].tolist() == [1, 2, 3]
+assert f['training/loss/train_loss'].shape == (3,)
+assert f.attrs['schema'] == 'evengrad-checkpoint' and f.attrs['default'] == 'training'
+assert f['model'].attrs['architecture'] == 'gpt' and f['optimizer'].attrs['algorithm'] == 'adamw'
+)",
+                                              file_.string(), values[5 * 32 + 7], table.size())),
+              0);
+}
+
+}  // namespace
+}  // namespace evengrad

@@ -1,0 +1,52 @@
+// Small runs that are saved, and changes to their files by h5py.
+#pragma once
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "hdf5/scratch_folder.hpp"
+#include "train/tiny_run.hpp"
+#include <evengrad/checkpoint.hpp>
+#include <evengrad/loop.hpp>
+
+namespace evengrad::test {
+
+/// Batches of two, half of the documents masked: some steps are no update (Adam's t lags behind).
+inline Dataset resume_data() {
+    return uneven_documents(15, 60, 2);
+}
+
+inline TrainConfig resume_config(OptimizerKind kind) {
+    TrainConfig config = tiny_config(20);
+    config.plan.global_batch_size = 4;
+    config.plan.micro_batch_size = 1;
+    config.optimizer.kind = kind;
+    return config;
+}
+
+/// A history without times, so that equal runs have equal ones.
+inline TrainingHistory history_of(const std::vector<StepRecord>& records) {
+    TrainingHistory history;
+    for (const StepRecord& record : records) {
+        history.step.push_back(record.step);
+        history.loss.push_back(record.loss.value_or(std::nan("")));
+        history.grad_norm.push_back(record.grad_norm);
+        history.clipped_grad_norm.push_back(record.clipped_grad_norm);
+        history.lr.push_back(record.lr);
+        history.loss_tokens.push_back(record.loss_tokens);
+        history.tokens_per_second.push_back(1000.0);
+    }
+    return history;
+}
+
+/// Runs a Python script with h5py imported (Debian's python3-h5py, which launch/setup --tests
+/// installs). Returns its exit code.
+inline int run_python(const ScratchFolder& folder, const std::string& script) {
+    const std::filesystem::path path = folder / "script.py";
+    write_bytes(path, "import h5py\nimport numpy as np\n" + script);
+    return std::system(("/usr/bin/python3 " + path.string()).c_str());
+}
+
+}  // namespace evengrad::test
