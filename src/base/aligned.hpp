@@ -73,8 +73,9 @@ class Arena {
     template <class T>
     T* take(Index count) {
         const std::size_t bytes = round_up(static_cast<std::size_t>(count) * sizeof(T), cache_line);
-        EVENGRAD_CHECK(used_ + bytes <= capacity(),
-                       "scratch of {} bytes is full, {} more asked for", capacity(), bytes);
+        EVENGRAD_CHECK(count >= 0 && static_cast<std::size_t>(count) <= capacity() / sizeof(T) &&
+                           used_ + bytes <= capacity(),
+                       "scratch of {} bytes is full, {} more values asked for", capacity(), count);
         T* piece = reinterpret_cast<T*>(memory_.data() + used_);
         used_ += bytes;
         if (used_ > peak_) peak_ = used_;

@@ -10,8 +10,10 @@ std::string_view name_of(OptimizerKind kind) {
     return kind == OptimizerKind::sgd ? "sgd" : "adamw";
 }
 
-std::string to_json(const GptConfig& config) {
-    const nlohmann::ordered_json json{
+namespace {
+
+nlohmann::ordered_json fields_of(const GptConfig& config) {
+    return {
         {"num_layers", config.num_layers},
         {"hidden_size", config.hidden_size},
         {"ffn_hidden_size", config.ffn_size()},
@@ -21,7 +23,19 @@ std::string to_json(const GptConfig& config) {
         {"init_method_std", config.init_method_std},
         {"dropout", config.dropout},
     };
-    return json.dump(2);
+}
+
+}  // namespace
+
+std::string to_json(const GptConfig& config) {
+    return fields_of(config).dump(2);
+}
+
+std::optional<Difference> difference(const GptConfig& first, const GptConfig& second) {
+    const auto a = fields_of(first), b = fields_of(second);
+    for (const auto& [name, value] : a.items())
+        if (value != b[name]) return Difference{name, value.dump(), b[name].dump()};
+    return std::nullopt;
 }
 
 GptConfig model_from_json(const std::string& text, const std::string& where) {

@@ -1,6 +1,7 @@
 // Names and notes of the checkpoint file that writing and reading must agree on.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,5 +20,11 @@ std::string_view name_of(OptimizerKind kind);
 std::string to_json(const GptConfig& config);
 /// @throws Error, naming `where`, for text that isn't such JSON or makes no sense as a model.
 GptConfig model_from_json(const std::string& text, const std::string& where);
+
+/// The first field in which two models differ, and its values.
+struct Difference {
+    std::string name, first, second;
+};
+std::optional<Difference> difference(const GptConfig& first, const GptConfig& second);
 
 }  // namespace evengrad::schema

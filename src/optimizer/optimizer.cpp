@@ -27,13 +27,14 @@ std::vector<std::string> ScheduleConfig::validate() const {
         problems.push_back(fmt::format("--lr must be above 0, not {}", lr));
     if (!(min_lr >= 0 && std::isfinite(min_lr)))
         problems.push_back(fmt::format("--min-lr must be at least 0, not {}", min_lr));
-    if (min_lr > lr) problems.push_back(fmt::format("--min-lr {} is above --lr {}", min_lr, lr));
+    if (min_lr > lr && lr > 0)
+        problems.push_back(fmt::format("--min-lr {} is above --lr {}", min_lr, lr));
     if (train_iters < 1)
         problems.push_back(fmt::format("--train-iters must be at least 1, not {}", train_iters));
     if (warmup_iters < 0)
         problems.push_back(
             fmt::format("--lr-warmup-iters must be at least 0, not {}", warmup_iters));
-    if (warmup_iters > train_iters)
+    if (warmup_iters > train_iters && train_iters > 0)
         problems.push_back(fmt::format("--lr-warmup-iters {} is above --train-iters {}",
                                        warmup_iters, train_iters));
     return problems;

@@ -32,7 +32,6 @@ std::vector<std::string> PlanConfig::validate() const {
         if (value < 1)
             problems.push_back(fmt::format("--{} must be at least 1, not {}", option, value));
     };
-    positive(seq_length, "seq-length");
     positive(global_batch_size, "global-batch-size");
     if (micro_batch_tokens == 0) positive(micro_batch_size, "micro-batch-size");
     if (micro_batch_tokens < 0)
@@ -45,6 +44,7 @@ std::vector<std::string> PlanConfig::validate() const {
 
 std::vector<Sequence> cut_sequences(const Dataset& data, SequenceMode mode,
                                     std::int64_t seq_length) {
+    EVENGRAD_CHECK(seq_length > 0, "sequences of {} tokens", seq_length);
     std::vector<Sequence> sequences;
     const auto cut = [&](std::int64_t begin, std::int64_t end, std::int64_t document) {
         // The last token of a run is predicted but not read, so the next piece begins with it.

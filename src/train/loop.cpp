@@ -39,14 +39,16 @@ bool is_run_file(const fs::path& path) {
             (path.extension() == ".h5" || path.extension() == ".tmp"));
 }
 
-/// A new run gets a folder without an older run's files; a resumed one goes on where they are.
+/// A new run gets a folder without another run's files; one that is resumed in place goes on there.
 void prepare_folder(const LoopConfig& config) {
     std::error_code failed;
     fs::create_directories(config.save_dir, failed);
     if (failed)
         throw Error(fmt::format("--save {}: the folder can't be made: {}", config.save_dir.string(),
                                 failed.message()));
-    if (!config.resume.empty()) return;
+    if (!config.resume.empty() &&
+        find_checkpoint(config.resume).parent_path() == fs::canonical(config.save_dir))
+        return;
     for (const auto& entry : fs::directory_iterator(config.save_dir)) {
         if (!is_run_file(entry.path())) continue;
         if (!config.overwrite)
@@ -76,14 +78,22 @@ void restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& hist
     if (s.is_root()) {
         file = find_checkpoint(checkpoint);
         const CheckpointInfo info = read_checkpoint_info(file);
-        expect_same("the architecture", schema::to_json(info.model),
-                    schema::to_json(s.config.model), file);
+        const auto difference = schema::difference(info.model, s.config.model);
+        if (difference)
+            expect_same(fmt::format("the architecture ({})", difference->name).c_str(),
+                        difference->first, difference->second, file);
         expect_same("the optimizer", info.optimizer,
                     std::string(schema::name_of(s.config.optimizer.kind)), file);
         expect_same("--seed", std::to_string(info.state.seed), std::to_string(s.config.seed), file);
         if (s.data)
             expect_same("the digest of the training data", info.state.data_digest,
                         data_digest(*s.data), file);
+        if (info.state.step > s.config.schedule.train_iters)
+            throw Error(
+                fmt::format("--resume {}: the checkpoint is at step {}, beyond --train-iters "
+                            "{}",
+                            file.string(), info.state.step, s.config.schedule.train_iters),
+                "give the number of steps of the whole run");
         state = info.state;
         history = info.history;
     }

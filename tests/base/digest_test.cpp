@@ -1,17 +1,19 @@
 // Digests and CRC-32C.
 #include "base/digest.hpp"
 
-#include <gtest/gtest.h>
-
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 namespace evengrad::test {
 namespace {
 
-std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+std::span<const std::byte> bytes(std::string_view text) {
+    return std::as_bytes(std::span(text));
+}
 
 template <class... Parts>
 std::string digest(const Parts&... parts) {

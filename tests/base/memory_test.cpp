@@ -1,10 +1,10 @@
 // Aligned memory, the arena's frames and its limit, checked narrowing.
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
 #include <utility>
+
+#include <gtest/gtest.h>
 
 #include "base/aligned.hpp"
 #include "base/narrow.hpp"

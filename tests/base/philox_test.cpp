@@ -1,12 +1,12 @@
 // Random numbers: the published vectors, independence of streams, moments.
 #include "base/philox.hpp"
 
-#include <gtest/gtest.h>
-
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <set>
+
+#include <gtest/gtest.h>
 
 namespace evengrad::test {
 namespace {
@@ -36,9 +36,8 @@ TEST(Philox, SeedsPurposesAndCountersDiffer) {
              {RandomPurpose::initialization, RandomPurpose::shuffle, RandomPurpose::dropout,
               RandomPurpose::sampling, RandomPurpose::test}) {
             const Philox philox(seed, purpose);
-            for (const Words& counter :
-                 {Words{0, 0, 0, 0}, Words{1, 0, 0, 0}, Words{0, 1, 0, 0}, Words{0, 0, 1, 0},
-                  Words{0, 0, 0, 1}}) {
+            for (const Words& counter : {Words{0, 0, 0, 0}, Words{1, 0, 0, 0}, Words{0, 1, 0, 0},
+                                         Words{0, 0, 1, 0}, Words{0, 0, 0, 1}}) {
                 seen.insert(philox(counter[0], counter[1], counter[2], counter[3]));
                 ++drawn;
             }

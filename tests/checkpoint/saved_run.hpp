@@ -20,7 +20,7 @@ inline Dataset resume_data() {
 
 inline TrainConfig resume_config(OptimizerKind kind) {
     TrainConfig config = tiny_config(20);
-    config.plan.global_batch_size = 4;
+    config.plan.global_batch_size = 2;
     config.plan.micro_batch_size = 1;
     config.optimizer.kind = kind;
     return config;

@@ -1,12 +1,12 @@
 // The grid of a tensor's sums: how it follows the gradient, and when an element doesn't fit.
 #include "gradient/quantum.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace evengrad::test {
 namespace {
@@ -53,8 +53,8 @@ TEST(Quantum, AddendsLeaveRoomForTheirSum) {
     EXPECT_THROW(QuantumTable::addend_bits((1 << 19) + 1), std::logic_error);
     // As many addends as large as they may be stay within 62 bits and a sign.
     for (Index addends = 1; addends <= 1 << 19; addends = addends * 3 / 2 + 1) {
-        const double sum = static_cast<double>(addends) *
-                           std::ldexp(1.0, QuantumTable::addend_bits(addends));
+        const double sum =
+            static_cast<double>(addends) * std::ldexp(1.0, QuantumTable::addend_bits(addends));
         EXPECT_LE(sum, 0x1p62) << addends;
         EXPECT_GT(QuantumTable::addend_bits(addends), QuantumTable::target_bits) << addends;
     }
@@ -62,7 +62,7 @@ TEST(Quantum, AddendsLeaveRoomForTheirSum) {
 
 TEST(Quantum, MisfitsBeginAboveTheMostBits) {
     QuantumTable table(1);
-    EXPECT_FALSE(table.misfit(0, 0.0f, 8));  // nothing to add needs no quantum
+    EXPECT_FALSE(table.misfit(0, 0.0f, 8));   // nothing to add needs no quantum
     EXPECT_TRUE(table.misfit(0, 1e-30f, 8));  // not set yet
     table.follow(0, 1.0f);
     for (const Index addends : {1, 4096, 5000, 100000}) {

@@ -1,8 +1,6 @@
 // Integer sums: rounding, independence of order and address, checksums, what the facts tell.
 #include "gradient/sums.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -10,6 +8,8 @@
 #include <limits>
 #include <numeric>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "base/philox.hpp"
 
@@ -34,12 +34,13 @@ std::vector<float> gradient(Index count, std::uint32_t stream = 0) {
 }
 
 std::uint64_t plain(float value, int exponent) {
-    return static_cast<std::uint64_t>(std::llrint(std::ldexp(static_cast<double>(value), -exponent)));
+    return static_cast<std::uint64_t>(
+        std::llrint(std::ldexp(static_cast<double>(value), -exponent)));
 }
 
 PieceFacts add(const std::vector<float>& values, int exponent, Index first, Sums& sums) {
-    return add_rounded(values.data(), static_cast<Index>(values.size()),
-                       std::ldexp(1.0, -exponent), first, sums.data());
+    return add_rounded(values.data(), static_cast<Index>(values.size()), std::ldexp(1.0, -exponent),
+                       first, sums.data());
 }
 
 TEST(AddRounded, EqualsThePlainConversion) {
@@ -64,7 +65,7 @@ TEST(AddRounded, EqualsThePlainConversion) {
 }
 
 TEST(AddRounded, TiesGoToEvenAndSmallValuesToZero) {
-    const std::vector<float> values = {0.5f,  1.5f,  2.5f,  -0.5f, -1.5f, -2.5f,   3.5f, -3.5f,
+    const std::vector<float> values = {0.5f,  1.5f,  2.5f,  -0.5f,  -1.5f,   -2.5f,  3.5f,  -3.5f,
                                        0.49f, 0.51f, -0.0f, 1e-45f, -1e-45f, 1e-38f, -0.75f};
     const std::vector<std::int64_t> expected = {0, 2, 2, 0, -2, -2, 4, -4, 0, 1, 0, 0, 0, 0, -1};
     Sums sums(values.size());

@@ -4,10 +4,9 @@
 #include <numeric>
 #include <vector>
 
+#include "base/philox.hpp"
 #include <evengrad/dataset.hpp>
 #include <evengrad/plan.hpp>
-
-#include "base/philox.hpp"
 
 namespace evengrad::test {
 

@@ -1,13 +1,12 @@
 // Dealing micro-batches to nodes.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include <evengrad/plan.hpp>
+#include <gtest/gtest.h>
 
 #include "base/philox.hpp"
+#include <evengrad/plan.hpp>
 
 namespace evengrad::test {
 namespace {

@@ -1,14 +1,13 @@
 // From data to steps: each sequence once an epoch, in micro-batches, with the right denominator.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
 
-#include <evengrad/error.hpp>
+#include <gtest/gtest.h>
 
 #include "plan/documents.hpp"
+#include <evengrad/error.hpp>
 
 namespace evengrad::test {
 namespace {
@@ -62,8 +61,7 @@ void expect_consistent(const StepPlan& plan, const Dataset& data, const Planner&
     EXPECT_EQ(plan.denominator, static_cast<double>(total));
     // Places in the global batch: each once.
     std::sort(keys.begin(), keys.end());
-    for (std::size_t i = 0; i < keys.size(); ++i)
-        ASSERT_EQ(keys[i], static_cast<std::int32_t>(i));
+    for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(keys[i], static_cast<std::int32_t>(i));
 }
 
 // R4: the epoch's last batch is short and has its own denominator. R10: nothing is dropped or
@@ -157,7 +155,7 @@ TEST(Planner, MicroBatchTokensAreNeverExceededButByOneSequence) {
                 tokens += size;
             }
             // First-fit: no two micro-batches could have been one, so more than half is used.
-            if (plan.size() > 1) EXPECT_GT(2 * tokens, plan.size() * std::min<std::int64_t>(budget, 16));
+            EXPECT_TRUE(plan.size() == 1 || 2 * tokens > plan.size() * budget) << budget;
         }
     }
 }
@@ -202,8 +200,8 @@ TEST(Planner, R1_GoldenNumbersHaveTheTokenMean) {
         }
         return sum / plan.denominator;
     };
-    EXPECT_NEAR(token_mean({{2, 1}, {90, 9}}), 9.2, 1e-12);  // torchtitan 4167; not 6.0
-    EXPECT_NEAR(token_mean({{1, 1}, {9, 3}}), 2.5, 1e-12);   // ms-swift 10076; not 2.0
+    EXPECT_NEAR(token_mean({{2, 1}, {90, 9}}), 9.2, 1e-12);              // torchtitan 4167; not 6.0
+    EXPECT_NEAR(token_mean({{1, 1}, {9, 3}}), 2.5, 1e-12);               // ms-swift 10076; not 2.0
     EXPECT_NEAR(token_mean({{11, 11}, {0, 101}}), 11.0 / 112.0, 1e-12);  // transformers 24725
 }
 
@@ -239,7 +237,8 @@ TEST(PlanConfig, ReportsAllProblemsTogether) {
     bad.seed = seed_limit;
     const auto problems = bad.validate();
     ASSERT_EQ(problems.size(), 4u);
-    for (const char* option : {"--seq-length", "--global-batch-size", "--micro-batch-size", "--seed"})
+    for (const char* option :
+         {"--seq-length", "--global-batch-size", "--micro-batch-size", "--seed"})
         EXPECT_EQ(std::count_if(problems.begin(), problems.end(),
                                 [&](const std::string& text) {
                                     return text.find(option) != std::string::npos;

@@ -1,6 +1,4 @@
 // The house's order, read from the #include lines: a room uses only rooms above it.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 namespace evengrad::test {
 namespace {
@@ -25,14 +24,20 @@ const std::vector<std::string> rooms = {
     "optimizer", "statistics", "checkpoint", "train", "lab",  "report",  "commands"};
 
 // Who owns which public header. A header that isn't here may not exist.
-const std::map<std::string, std::string> owner_of_header = {
-    {"error.hpp", "base"},          {"version.hpp", "base"},
-    {"communicator.hpp", "mpi"},    {"dataset.hpp", "data"},
-    {"plan.hpp", "plan"},           {"model.hpp", "model"},
-    {"optimizer.hpp", "optimizer"}, {"history.hpp", "statistics"},
-    {"statistics.hpp", "statistics"}, {"checkpoint.hpp", "checkpoint"},
-    {"train.hpp", "train"},         {"loop.hpp", "train"},
-    {"lab.hpp", "lab"},             {"report.hpp", "report"}};
+const std::map<std::string, std::string> owner_of_header = {{"error.hpp", "base"},
+                                                            {"version.hpp", "base"},
+                                                            {"communicator.hpp", "mpi"},
+                                                            {"dataset.hpp", "data"},
+                                                            {"plan.hpp", "plan"},
+                                                            {"model.hpp", "model"},
+                                                            {"optimizer.hpp", "optimizer"},
+                                                            {"history.hpp", "statistics"},
+                                                            {"statistics.hpp", "statistics"},
+                                                            {"checkpoint.hpp", "checkpoint"},
+                                                            {"train.hpp", "train"},
+                                                            {"loop.hpp", "train"},
+                                                            {"lab.hpp", "lab"},
+                                                            {"report.hpp", "report"}};
 
 // Libraries that one room alone may see.
 const std::map<std::string, std::string> owner_of_library = {
@@ -202,10 +207,11 @@ TEST(Rooms, OwnersOfHeadersAreRooms) {
 }
 
 TEST(Headers, AreGuardedByPragmaOnce) {
-    for (const Source& source : all_sources())
-        if (source.path.ends_with(".hpp"))
-            EXPECT_EQ(std::count(source.lines.begin(), source.lines.end(), "#pragma once"), 1)
-                << source.path;
+    for (const Source& source : all_sources()) {
+        const int expected = source.path.ends_with(".hpp") ? 1 : 0;
+        EXPECT_EQ(std::count(source.lines.begin(), source.lines.end(), "#pragma once"), expected)
+            << source.path;
+    }
 }
 
 /// Options and pragmas with which a sum's bits would depend on the compiler's mood.
@@ -227,9 +233,9 @@ TEST(Arithmetic, IsNeverLoosened) {
     for (const char* folder : {"src", "include", "tests"})
         for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
             const bool listed = entry.path().filename() == "CMakeLists.txt";
-            const bool source = folder != std::string("tests") &&
-                                (entry.path().extension() == ".cpp" ||
-                                 entry.path().extension() == ".hpp");
+            const bool source =
+                folder != std::string("tests") &&
+                (entry.path().extension() == ".cpp" || entry.path().extension() == ".hpp");
             if (entry.is_regular_file() && (listed || source)) files.push_back(entry.path());
         }
     for (const fs::path& file : files) {
