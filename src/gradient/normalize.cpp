@@ -8,21 +8,23 @@
 namespace evengrad {
 
 GlobalSum GlobalSum::reduce(const NodeSum& node_sum, const Topology& topology,
-                            const Ownership& ownership, std::span<const char> contributed) {
+                            const Ownership& ownership, std::span<const char> contributed,
+                            std::int64_t step) {
     reduce_to_owners(topology, ownership, node_sum.sums, contributed);
-    return {node_sum.sums, ownership.of_rank(topology.world().rank())};
+    return {node_sum.sums, ownership.of_rank(topology.world().rank()), step};
 }
 
 MeanGradient MeanGradient::normalize(GlobalSum&& sum, const ParameterTable& table,
-                                     const QuantumTable& quanta, double denominator,
-                                     std::uint64_t ledger_checksum, std::int64_t step,
-                                     const Communicator& world) {
-    EVENGRAD_CHECK(denominator > 0.0, "a gradient can't be divided by {}", denominator);
+                                     const QuantumTable& quanta, Denominator denominator,
+                                     std::uint64_t ledger_checksum, const Communicator& world) {
+    EVENGRAD_CHECK(denominator.value > 0.0, "a gradient can't be divided by {}", denominator.value);
+    EVENGRAD_CHECK(denominator.step == sum.step_, "the sums of step {} and the denominator of {}",
+                   sum.step_ + 1, denominator.step + 1);
     MeanGradient mean;
     mean.sums_ = sum.sums_;
     mean.owned_ = sum.owned_;
     mean.quanta_ = &quanta;
-    mean.denominator_ = denominator;
+    mean.denominator_ = denominator.value;
 
     // One word per block, written by its owner, zeros elsewhere; the last word is the checksum.
     std::vector<std::uint64_t> words(table.blocks().size() + 1, 0);
@@ -30,7 +32,7 @@ MeanGradient MeanGradient::normalize(GlobalSum&& sum, const ParameterTable& tabl
         const Block& block = table.blocks()[static_cast<std::size_t>(b)];
         const SumFacts facts = examine(mean.sums_.data() + block.begin, block.count, block.begin);
         const double scale =
-            quanta.is_set(block.tensor) ? quanta.quantum(block.tensor) / denominator : 0.0;
+            quanta.is_set(block.tensor) ? quanta.quantum(block.tensor) / denominator.value : 0.0;
         words[static_cast<std::size_t>(b)] =
             std::bit_cast<std::uint64_t>(facts.squared * scale * scale);
         words.back() += facts.checksum;
@@ -40,7 +42,7 @@ MeanGradient MeanGradient::normalize(GlobalSum&& sum, const ParameterTable& tabl
         throw Error(
             fmt::format("step {}: the checksum of the gradient sums is {:016x}, that of all "
                         "contributions {:016x}: memory or a message was corrupted",
-                        step + 1, words.back(), ledger_checksum),
+                        sum.step_ + 1, words.back(), ledger_checksum),
             "nothing of this step was used; check the machines' memory and resume from the last "
             "checkpoint");
     double squared = 0.0;

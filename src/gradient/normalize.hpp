@@ -14,19 +14,29 @@
 
 namespace evengrad {
 
+/// What a step's sums are divided by, and which step that is: a denominator of another window than
+/// the optimizer's is an error, not a silent factor (R18).
+struct Denominator {
+    double value = 0.0;
+    std::int64_t step = 0;
+};
+
 /// Sums over all ranks, in the blocks that this rank owns; quanta, undivided.
 class GlobalSum {
   public:
     /// @collective See reduce_to_owners. All ranks of the node are past a barrier since their last
     /// contribution.
     static GlobalSum reduce(const NodeSum& node_sum, const Topology& topology,
-                            const Ownership& ownership, std::span<const char> contributed);
+                            const Ownership& ownership, std::span<const char> contributed,
+                            std::int64_t step);
 
   private:
     friend class MeanGradient;
-    GlobalSum(std::span<std::uint64_t> sums, BlockRun owned) : sums_(sums), owned_(owned) {}
+    GlobalSum(std::span<std::uint64_t> sums, BlockRun owned, std::int64_t step)
+        : sums_(sums), owned_(owned), step_(step) {}
     std::span<std::uint64_t> sums_;
     BlockRun owned_;
+    std::int64_t step_;
 };
 
 /// The global, normalized, unclipped gradient: sum / denominator.
@@ -35,9 +45,8 @@ class MeanGradient {
     /// @collective One pass over the owned blocks: norm, and checksum against the ledger's.
     /// @throws Error (on every rank) when they differ: an addend, a sum or a message was corrupted.
     static MeanGradient normalize(GlobalSum&& sum, const ParameterTable& table,
-                                  const QuantumTable& quanta, double denominator,
-                                  std::uint64_t ledger_checksum, std::int64_t step,
-                                  const Communicator& world);
+                                  const QuantumTable& quanta, Denominator denominator,
+                                  std::uint64_t ledger_checksum, const Communicator& world);
 
     /// Global L2 norm over all tensors, from block sums in block order: the same on every layout.
     double norm() const { return norm_; }

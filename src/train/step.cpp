@@ -194,10 +194,11 @@ void StepRun::update(const PassResult& result) {
     if (s_.hooks.flip_bit_at_step == s_.steps_done + 1 && s_.is_root())
         s_.store.sum().sums[static_cast<std::size_t>(s_.table[0].offset)] ^= std::uint64_t{1} << 33;
     s_.store.barrier();
-    GlobalSum sum = GlobalSum::reduce(s_.store.sum(), s_.topology, s_.ownership, contributed);
+    GlobalSum sum =
+        GlobalSum::reduce(s_.store.sum(), s_.topology, s_.ownership, contributed, s_.steps_done);
     const MeanGradient gradient =
-        MeanGradient::normalize(std::move(sum), s_.table, s_.quanta, plan_.denominator,
-                                s_.ledger.checksum(), s_.steps_done, world);
+        MeanGradient::normalize(std::move(sum), s_.table, s_.quanta,
+                                {plan_.denominator, plan_.step}, s_.ledger.checksum(), world);
     clock_.lap(Phase::reduce);
 
     record_.grad_norm = gradient.norm();

@@ -12,14 +12,13 @@ using namespace test;
 
 // R5: what is local, global and normalized are three types, and each step accepts one of them.
 static_assert(std::is_invocable_v<decltype(&GlobalSum::reduce), const NodeSum&, const Topology&,
-                                  const Ownership&, std::span<const char>>);
+                                  const Ownership&, std::span<const char>, std::int64_t>);
 static_assert(!std::is_invocable_v<decltype(&GlobalSum::reduce), const GlobalSum&, const Topology&,
-                                   const Ownership&, std::span<const char>>);
+                                   const Ownership&, std::span<const char>, std::int64_t>);
 template <class Sum>
 constexpr bool can_normalize =
     std::is_invocable_v<decltype(&MeanGradient::normalize), Sum, const ParameterTable&,
-                        const QuantumTable&, double, std::uint64_t, std::int64_t,
-                        const Communicator&>;
+                        const QuantumTable&, Denominator, std::uint64_t, const Communicator&>;
 static_assert(can_normalize<GlobalSum&&>);
 static_assert(!can_normalize<GlobalSum&>, "a global sum is consumed");
 static_assert(!can_normalize<NodeSum>);
@@ -67,6 +66,19 @@ class Sums : public testing::Test {
         return result;
     }
 };
+
+TEST_F(Sums, R18ADenominatorOfAnotherStepIsRefused) {
+    const StepPlan plan = plan_of({1, 9});
+    SumsOfRanks sums(world(), 0, table_);
+    sums.run(
+        plan, [](std::int64_t) { return 0; },
+        [&](std::int64_t k) {
+            const float one = 1.0f;
+            sums.accumulator.add(0, 0, std::span(&one, 1));
+            return planned_row(plan, k, 1.0);
+        });
+    EXPECT_THROW(sums.mean(plan.denominator, 1), std::logic_error);
+}
 
 TEST_F(Sums, R1R2GoldenNumbers) {
     // (loss sum, tokens): token means 9.2 and 2.5, where means of means are 6.0 and 2.0.

@@ -100,11 +100,12 @@ class SumsOfRanks {
     }
 
     /// @collective
-    MeanGradient mean(double denominator) {
+    MeanGradient mean(double denominator, std::int64_t step_of_denominator = 0) {
         GlobalSum sum = GlobalSum::reduce(store.sum(), topology, ownership,
-                                          std::span<const char>(contributed_));
-        return MeanGradient::normalize(std::move(sum), table_, quanta, denominator,
-                                       ledger.checksum(), 0, topology.world());
+                                          std::span<const char>(contributed_), 0);
+        return MeanGradient::normalize(std::move(sum), table_, quanta,
+                                       {denominator, step_of_denominator}, ledger.checksum(),
+                                       topology.world());
     }
 
     /// @collective The whole mean gradient on rank 0 (elsewhere zeros), as the optimizer gets it.
