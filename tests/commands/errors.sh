@@ -147,8 +147,11 @@ for ranks in 0 2; do
     refuses 1 $ranks "there is no checkpoint at new/latest" -- "${good[@]}" --resume --save new
 done
 head -c 20000 run/step-00000004.h5 > short.h5
-refuses 1 2 "short.h5: H5Fopen failed" "the file was cut off" -- "${good[@]}" --resume short.h5
-refuses 1 0 "is not an HDF5 file" -- "${good[@]}" --resume "$pairs"
+refuses 1 2 "short.h5: H5Fopen failed" "the file was cut off" -- "${good[@]}" --save new --resume short.h5
+refuses 1 0 "is not an HDF5 file" -- "${good[@]}" --save new --resume "$pairs"
+cp -L run/latest copy.h5
+refuses 1 2 "--save run: the folder holds an earlier run" -- "${good[@]}" --resume copy.h5
+refuses 1 2 "the checkpoint is at step" "beyond --train-iters 1" -- "${good[@]}" --resume --train-iters 1
 for verb in "inspect" "generate --checkpoint"; do
     # shellcheck disable=SC2086 # two words
     refuses 1 0 "is not an HDF5 file" -- $verb "$pairs"
