@@ -21,6 +21,7 @@ struct CheckpointState {
     std::uint64_t seed = 0;
     std::vector<std::int32_t> quantum_exponents;  ///< by tensor
     std::string data_digest;  ///< of the training tokens, so that another data set is noticed
+    std::string batches;      ///< how sequences become global batches and micro-batches
     std::string options;      ///< the resolved recipe, as INI text
 };
 

@@ -22,11 +22,11 @@ enum class SequenceMode {
 
 struct PlanConfig {
     SequenceMode sequences = SequenceMode::documents;
-    std::int64_t seq_length = 128;        ///< tokens
+    std::int64_t seq_length = 128;        ///< tokens; Trainer takes the model's
     std::int64_t global_batch_size = 32;  ///< sequences a step
     std::int64_t micro_batch_size = 4;    ///< sequences a micro-batch; unused with the next
     std::int64_t micro_batch_tokens = 0;  ///< tokens a micro-batch at most; 0: count sequences
-    std::uint64_t seed = 1234;
+    std::uint64_t seed = 1234;            ///< Trainer takes TrainConfig::seed
 
     std::vector<std::string> validate() const;  ///< all problems at once
 };

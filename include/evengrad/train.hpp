@@ -37,7 +37,7 @@ inline constexpr std::size_t phase_count = 7;
 inline constexpr std::array<const char*, phase_count> phase_names = {
     "plan", "compute", "accumulate", "wait", "reduce", "update", "share"};
 
-/// What is known after a step; the same on every rank, but for `phases` (this rank's own).
+/// What is known after a step; the same on every rank (times are rank 0's), but for `phases`.
 struct StepRecord {
     std::int64_t step = 0;  ///< 1 for the first
     std::int64_t epoch = 0;
@@ -119,6 +119,8 @@ class Trainer {
     };
     Memory memory() const;   ///< @local
     int node_count() const;  ///< @local
+    /// @local False when --allow-mixed-cpus let different arithmetic pass: no bit-identity then.
+    bool ranks_compute_alike() const;
 
     struct State;  ///< for the rooms that save and restore a run (train/state.hpp)
     State& state() { return *state_; }
@@ -127,8 +129,7 @@ class Trainer {
     std::unique_ptr<State> state_;
 };
 
-/// The optimizer-step-independent arithmetic of this machine: digests of a real matrix product, exp
-/// and tanh. @local
+/// Digest of this machine's arithmetic: a real matrix product, exp, tanh and their like. @local
 std::string arithmetic_fingerprint();
 
 }  // namespace evengrad

@@ -59,7 +59,7 @@ class AlignedBuffer {
 
 /// Scratch for one micro-batch: a stack of 64-byte aligned pieces out of one allocation.
 ///
-/// The space is asked for once (`reserve`), taken piece by piece (`take`), and given back as a
+/// The space is asked for once (constructor), taken piece by piece (`take`), and given back as a
 /// whole when the `Frame` around the use ends; nothing is allocated while a micro-batch runs.
 class Arena {
   public:

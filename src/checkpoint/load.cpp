@@ -61,6 +61,7 @@ CheckpointState read_state(const hdf5::Group& root, const ParameterTable& table)
                                 state.updates, state.epoch),
                     "the checkpoint is damaged");
     state.data_digest = group.read_text("data_digest", note_bytes);
+    state.batches = group.read_text("batches", note_bytes);
     state.options = group.read_text("options/data", note_bytes);
     return state;
 }

@@ -58,6 +58,7 @@ void write_state(hdf5::Group& root, const CheckpointState& state) {
     group.write_scalar("seed", state.seed);
     group.write("quantum_exponent", state.quantum_exponents, {state.quantum_exponents.size()});
     group.write_text("data_digest", state.data_digest);
+    group.write_text("batches", state.batches);
     write_note(group, "options", "text/plain", state.options);
 }
 

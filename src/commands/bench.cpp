@@ -87,7 +87,7 @@ void print_report(const Measured& m, double peak, double ranks, const Trainer& t
     const double fixed = static_cast<double>(memory.weights + memory.sums + memory.moments);
     fmt::print(
         "\nmemory   {:.1f} bytes a parameter ({} parameters) in weights, sums and moments of "
-        "all nodes' share;\n         {} of scratch a rank\n",
+        "rank 0's node;\n         {} of scratch a rank\n",
         fixed / parameters, trainer.parameters().parameter_count(),
         format_bytes(static_cast<double>(memory.scratch_per_rank)));
 }
@@ -121,7 +121,9 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     if (steps < 1 || steps > 100000) problems.push_back("--steps must be between 1 and 100000");
     if (micro_batches < 1 || micro_batches > 1000)
         problems.push_back("--micro-batches-per-rank must be between 1 and 1000");
-    config.plan.seq_length = config.model.seq_length;
+    if (config.plan.micro_batch_size > 1'000'000)
+        problems.push_back("--micro-batch-size must be at most 1000000");
+    fail_on(problems, "bench");
     config.plan.global_batch_size =
         std::max<std::int64_t>(1, config.plan.micro_batch_size) * micro_batches * world.size();
     const auto more = config.validate();

@@ -87,11 +87,21 @@ TrainOptions::TrainOptions() : table("evengrad train") {
 void TrainOptions::parse(const std::vector<std::string>& arguments) {
     std::vector<std::string> problems;
     table.parse(arguments, problems);
+    // Asked of the command line alone: a recipe for AdamW may well be run with --optimizer sgd.
+    std::vector<std::string> adam_given;
+    for (const char* name : {"adam-beta1", "adam-beta2", "adam-eps"})
+        if (table.given(name)) adam_given.push_back(std::string("--") + name);
+    const bool min_lr_given = table.given("min-lr");
     const std::string recipe = table.given_value("config");
     if (!recipe.empty()) table.parse_recipe(recipe, problems);
     table.finish(problems);
     if (help) return;
     interpret(problems);
+    if (train.optimizer.kind == OptimizerKind::sgd && !adam_given.empty())
+        problems.push_back(
+            fmt::format("{} means nothing with --optimizer sgd", fmt::join(adam_given, ", ")));
+    if (train.schedule.decay == LrDecay::constant && min_lr_given)
+        problems.push_back("--min-lr means nothing with --lr-decay-style constant");
     if (data.empty()) problems.push_back("--data is missing: what to train on");
     if (save_.empty()) problems.push_back("--save is missing: where to put checkpoints");
     for (const std::string& path : {data, valid_data, save_, resume_})
@@ -133,8 +143,6 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
         "lr-decay-style", decay_, train.schedule.decay,
         {{"constant", LrDecay::constant}, {"linear", LrDecay::linear}, {"cosine", LrDecay::cosine}},
         problems);
-    train.plan.seq_length = train.model.seq_length;
-    train.plan.seed = train.seed;
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
     loop.options = table.resolved();

@@ -30,7 +30,7 @@ Head<T> head_of(const T* qkv, Index first_row, Index length, AttentionShape shap
 }
 
 std::uint32_t dropout_site(Index layer, Index head) {
-    // Bit 31 sets attention apart from the sites of rows (model/transformer.cpp).
+    // Bit 31 sets attention apart from the sites of rows (model/gpt.cpp).
     return 0x80000000u | static_cast<std::uint32_t>(layer << 16 | head);
 }
 

@@ -2,10 +2,23 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <numbers>
 
 namespace evengrad {
+
+namespace {
+
+bool all_finite(const float* values, Index count) {
+    constexpr std::uint32_t exponent = 0x7f800000u;
+    std::uint32_t largest = 0;
+    for (Index i = 0; i < count; ++i)
+        largest = std::max(largest, std::bit_cast<std::uint32_t>(values[i]) & exponent);
+    return largest < exponent;
+}
+
+}  // namespace
 
 std::vector<std::string> OptimizerConfig::validate() const {
     std::vector<std::string> problems;
@@ -23,8 +36,8 @@ std::vector<std::string> OptimizerConfig::validate() const {
 
 std::vector<std::string> ScheduleConfig::validate() const {
     std::vector<std::string> problems;
-    if (!(lr > 0 && std::isfinite(lr)))
-        problems.push_back(fmt::format("--lr must be above 0, not {}", lr));
+    if (!(lr > 0 && lr <= 1e9))
+        problems.push_back(fmt::format("--lr must be above 0 and at most 1e9, not {}", lr));
     if (!(min_lr >= 0 && std::isfinite(min_lr)))
         problems.push_back(fmt::format("--min-lr must be at least 0, not {}", min_lr));
     if (min_lr > lr && lr > 0)
@@ -95,8 +108,9 @@ Optimizer::Optimizer(const OptimizerConfig& config, const ParameterTable& table,
     }
 }
 
-void Optimizer::update(const MeanGradient& gradient, double clip, double lr, std::int64_t step,
-                       std::span<float> weights) {
+std::int64_t Optimizer::update(const MeanGradient& gradient, double clip, double lr,
+                               std::int64_t step, std::span<float> weights) {
+    std::int64_t not_finite = every_weight_is_finite;
     const UpdateRule rule{config_, lr, step};
     constexpr Index chunk = 2048;  // its gradient stays in the first cache
     alignas(cache_line) std::array<float, chunk> values;
@@ -111,9 +125,12 @@ void Optimizer::update(const MeanGradient& gradient, double clip, double lr, std
             update_elements(rule, decay, count, values.data(), weights.data() + block.begin + from,
                             adam ? exp_avg_.data() + own + from : nullptr,
                             adam ? exp_avg_sq_.data() + own + from : nullptr);
+            if (!all_finite(weights.data() + block.begin + from, count))
+                not_finite = std::min(not_finite, static_cast<std::int64_t>(block.tensor));
         }
         own += block.count;
     }
+    return not_finite;
 }
 
 }  // namespace evengrad

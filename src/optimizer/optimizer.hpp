@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -30,9 +31,13 @@ class Optimizer {
   public:
     Optimizer(const OptimizerConfig& config, const ParameterTable& table, BlockRun owned);
 
-    /// @local Updates the owned blocks of `weights` (flat) and consumes the gradient.
-    void update(const MeanGradient& gradient, double clip, double lr, std::int64_t step,
-                std::span<float> weights);
+    /// What update() returns when no weight became Inf or NaN.
+    static constexpr std::int64_t every_weight_is_finite = std::numeric_limits<std::int64_t>::max();
+
+    /// @local Updates the owned blocks of `weights` (flat) and consumes the gradient. Returns the
+    /// lowest tensor with a weight that is no number any more, or every_weight_is_finite.
+    std::int64_t update(const MeanGradient& gradient, double clip, double lr, std::int64_t step,
+                        std::span<float> weights);
 
     /// Number of moments kept per element: 0 (sgd) or 2 (adamw).
     int moments() const { return config_.kind == OptimizerKind::adamw ? 2 : 0; }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <numeric>
 
 #include "base/narrow.hpp"
@@ -28,15 +29,17 @@ std::int32_t count_loss_tokens(const Dataset& data, std::int64_t begin, std::int
 
 std::vector<std::string> PlanConfig::validate() const {
     std::vector<std::string> problems;
+    // Places in a global batch, and what is computed from them, are 32-bit numbers.
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
     const auto positive = [&](std::int64_t value, const char* option) {
+        if (value > most)
+            problems.push_back(fmt::format("--{} must be at most {}, not {}", option, most, value));
         if (value < 1)
             problems.push_back(fmt::format("--{} must be at least 1, not {}", option, value));
     };
     positive(global_batch_size, "global-batch-size");
     if (micro_batch_tokens == 0) positive(micro_batch_size, "micro-batch-size");
-    if (micro_batch_tokens < 0)
-        problems.push_back(
-            fmt::format("--micro-batch-tokens must be at least 1, not {}", micro_batch_tokens));
+    if (micro_batch_tokens != 0) positive(micro_batch_tokens, "micro-batch-tokens");
     if (seed >= seed_limit)
         problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
     return problems;

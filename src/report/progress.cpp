@@ -115,6 +115,10 @@ void Progress::on_start(const RunStart& start) {
         format_bytes(static_cast<double>(memory.moments)),
         format_bytes(static_cast<double>(memory.scratch_per_rank)), start.train_tokens,
         start.sequences, start.steps_per_epoch, start.valid_tokens, start.save_dir.string());
+    if (!trainer.ranks_compute_alike())
+        text +=
+            "note     the ranks' processors differ: results aren't bit-identical to other "
+            "layouts\n";
     if (!start.resumed_from.empty())
         text += fmt::format("resumed  {}, next is step {}\n", start.resumed_from.string(),
                             start.first_step);

@@ -40,6 +40,9 @@ std::string arithmetic_fingerprint() {
         digest.add(std::sin(x));
         digest.add(std::pow(std::fabs(x) + 0.1, 3.3));
     }
+    // Whether numbers below 1.2e-38 are flushed to 0.
+    volatile float small = 1e-30f;
+    digest.add(small * 1e-10f);
     return digest.hex();
 }
 

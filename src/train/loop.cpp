@@ -1,7 +1,6 @@
 #include <cmath>
 #include <limits>
 
-#include "base/digest.hpp"
 #include "checkpoint/schema.hpp"
 #include "hdf5/publish.hpp"
 #include "train/state.hpp"
@@ -12,15 +11,6 @@ namespace evengrad {
 namespace fs = std::filesystem;
 
 namespace {
-
-/// So that resuming on other data is noticed.
-std::string data_digest(const Dataset& data) {
-    Digest digest;
-    digest.add(std::span<const std::int32_t>(data.tokens));
-    digest.add(std::span<const std::uint8_t>(data.loss));
-    digest.add(std::span<const std::int64_t>(data.offsets));
-    return digest.hex();
-}
 
 void append(TrainingHistory& history, const StepRecord& record) {
     history.step.push_back(record.step);
@@ -34,7 +24,8 @@ void append(TrainingHistory& history, const StepRecord& record) {
 
 bool is_run_file(const fs::path& path) {
     const std::string name = path.filename().string();
-    return name == "latest" || name == "metrics.jsonl" ||
+    return name == "latest" || name == "latest.tmp" || name == "metrics.jsonl" ||
+           name == "metrics.jsonl.tmp" ||
            (name.rfind("step-", 0) == 0 &&
             (path.extension() == ".h5" || path.extension() == ".tmp"));
 }
@@ -85,9 +76,11 @@ void restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& hist
         expect_same("the optimizer", info.optimizer,
                     std::string(schema::name_of(s.config.optimizer.kind)), file);
         expect_same("--seed", std::to_string(info.state.seed), std::to_string(s.config.seed), file);
+        const CheckpointState here = s.checkpoint_state();
+        expect_same("the batches", info.state.batches, here.batches, file);
         if (s.data)
-            expect_same("the digest of the training data", info.state.data_digest,
-                        data_digest(*s.data), file);
+            expect_same("the digest of the training data", info.state.data_digest, here.data_digest,
+                        file);
         if (info.state.step > s.config.schedule.train_iters)
             throw Error(
                 fmt::format("--resume {}: the checkpoint is at step {}, beyond --train-iters "
@@ -112,10 +105,7 @@ fs::path save(Trainer& trainer, const fs::path& save_dir, const TrainingHistory&
     Trainer::State& s = trainer.state();
     CheckpointState state = s.checkpoint_state();
     const std::string name = fmt::format("step-{:08}.h5", state.step);
-    if (s.is_root()) {
-        state.options = options;
-        if (s.data) state.data_digest = data_digest(*s.data);
-    }
+    state.options = options;
     save_checkpoint(save_dir / name, s.tensors(), s.config.model, state, history);
     if (s.is_root()) hdf5::replace_link(save_dir, "latest", name);
     return save_dir / name;

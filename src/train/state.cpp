@@ -4,7 +4,10 @@
 #include <chrono>
 #include <cstring>
 
+#include "base/cpu.hpp"
+#include "base/digest.hpp"
 #include "checkpoint/save.hpp"
+#include "kernels/blas.hpp"
 
 namespace evengrad {
 
@@ -31,10 +34,40 @@ std::size_t store_bytes(const ParameterTable& table) {
            cache_line;
 }
 
-const TrainConfig& checked(const TrainConfig& config) {
+std::string digest_of(const Dataset& data) {
+    Digest digest;
+    digest.add(std::span<const std::int32_t>(data.tokens));
+    digest.add(std::span<const std::uint8_t>(data.loss));
+    digest.add(std::span<const std::int64_t>(data.offsets));
+    return digest.hex();
+}
+
+/// What decides which sequences a step gets and how they are cut: exact resume needs the same.
+std::string describe(const PlanConfig& plan) {
+    return fmt::format(
+        "sequences {}, global-batch-size {}, micro-batch-size {}, "
+        "micro-batch-tokens {}",
+        plan.sequences == SequenceMode::stream ? "stream" : "documents", plan.global_batch_size,
+        plan.micro_batch_size, plan.micro_batch_tokens);
+}
+
+/// The configuration in force, before anything else is made; sets this process up for its work.
+TrainConfig begin(TrainConfig config) {
+    set_arithmetic_mode();
+    use_one_blas_thread();
+    config.plan.seq_length = config.model.seq_length;
+    config.plan.seed = config.seed;
     const auto problems = config.validate();
     if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
     return config;
+}
+
+/// Tokens index the embedding: one outside the vocabulary would read and write elsewhere.
+void check_tokens(const Dataset& data, Index vocabulary) {
+    const auto [least, most] = std::minmax_element(data.tokens.begin(), data.tokens.end());
+    if (least != data.tokens.end() && (*least < 0 || *most >= vocabulary))
+        throw Error(fmt::format("{}: tokens from {} to {}, the model's vocabulary has {}",
+                                data.source, *least, *most, vocabulary));
 }
 
 }  // namespace
@@ -86,7 +119,7 @@ void PhaseClock::move(Phase from, Phase to, double seconds) {
 
 Trainer::State::State(const Communicator& world, const TrainConfig& config_, const Dataset* data_,
                       TestHooks hooks_)
-    : config(checked(config_)),
+    : config(begin(config_)),
       hooks(std::move(hooks_)),
       topology(world, config.ranks_per_node),
       table(config.model),
@@ -99,7 +132,11 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
       data(data_) {
     self_test(topology);
     ranks_compute_alike = check_fingerprints(topology.world(), config.allow_mixed_cpus);
-    if (is_root() && data) planner.emplace(*data, config.plan);
+    if (is_root() && data) {
+        check_tokens(*data, config.model.vocab_size);
+        planner.emplace(*data, config.plan);
+        data_digest = digest_of(*data);
+    }
     reserve_scratch();
 
     // Each rank of a node initializes its share: the values are functions of seed and element.
@@ -161,15 +198,23 @@ std::span<const float> Trainer::weights() const {
 const std::vector<LedgerEntry>& Trainer::ledger() const {
     return state_->entries;
 }
+bool Trainer::ranks_compute_alike() const {
+    return state_->ranks_compute_alike;
+}
 int Trainer::node_count() const {
     return state_->topology.node_count();
 }
 
 Trainer::Memory Trainer::memory() const {
     const ParameterTable& table = state_->table;
-    const auto parameters = static_cast<std::size_t>(table.parameter_count());
+    std::size_t owned = 0;  // by the ranks of this node
+    for (const int rank : state_->topology.ranks_of(state_->topology.node_index())) {
+        const BlockRun run = state_->ownership.of_rank(rank);
+        for (Index b = run.begin; b < run.end; ++b)
+            owned += static_cast<std::size_t>(table.blocks()[static_cast<std::size_t>(b)].count);
+    }
     return {weight_bytes(table), sum_bytes(table),
-            parameters * sizeof(float) * static_cast<std::size_t>(state_->optimizer.moments()),
+            owned * sizeof(float) * static_cast<std::size_t>(state_->optimizer.moments()),
             state_->model.reserved_bytes()};
 }
 
@@ -178,6 +223,8 @@ CheckpointState Trainer::State::checkpoint_state() const {
     out.step = steps_done;
     out.updates = updates_done;
     out.seed = config.seed;
+    out.data_digest = data_digest;
+    out.batches = describe(config.plan);
     out.quantum_exponents.assign(quanta.exponents().begin(), quanta.exponents().end());
     if (planner) out.epoch = steps_done / planner->steps_per_epoch();
     return out;

@@ -57,7 +57,7 @@ struct Trainer::State {
 
     bool is_root() const { return topology.world().rank() == 0; }
     BlockRun owned() const { return ownership.of_rank(topology.world().rank()); }
-    /// @local Numbers of the run; data and options are the caller's to add.
+    /// @local State of the run; the options' text is the caller's to add.
     CheckpointState checkpoint_state() const;
     RunTensors tensors() { return {topology, ownership, table, store.weights(), optimizer}; }
     void reserve_scratch();  ///< @collective
@@ -76,6 +76,7 @@ struct Trainer::State {
     Accumulator accumulator;
     const Dataset* data;
     std::optional<Planner> planner;  ///< rank 0
+    std::string data_digest;         ///< rank 0: so that resuming on other data is noticed
     std::int64_t steps_done = 0;
     std::int64_t updates_done = 0;  ///< steps that had a gradient: Adam's t
     Ledger ledger;

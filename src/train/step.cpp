@@ -12,6 +12,9 @@ namespace evengrad {
 
 namespace {
 
+/// So many addends fit into a sum with room to spare: two of each micro-batch (the tied embedding).
+constexpr std::int64_t most_micro_batches = 1 << 18;
+
 /// Passes contributions on, with the seconds it takes, and plants what a test asked for.
 class TimedSink final : public GradientSink<float> {
   public:
@@ -84,6 +87,10 @@ void StepRun::make_plan() {
     broadcast_plan(s_.topology.world(), plan_);
     EVENGRAD_CHECK(plan_.step == s_.steps_done, "a plan for step {} in step {}", plan_.step,
                    s_.steps_done);
+    if (plan_.size() > most_micro_batches)
+        throw Error(fmt::format("step {} has {} micro-batches, more than {}", plan_.step + 1,
+                                plan_.size(), most_micro_batches),
+                    "a larger --micro-batch-size or --micro-batch-tokens makes fewer");
     deal_ = deal(s_, plan_);
     auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     if (s_.hooks.order) s_.hooks.order(mine);
@@ -122,7 +129,9 @@ PassResult StepRun::compute() {
     PassResult result;
     agree(result);
     clock_.lap(Phase::wait);
+    s_.ledger.verify(plan_);
     describe_work(monotonic_seconds() - start);
+    if (result.non_finite != NonFinite::none) report_non_finite(result.non_finite);
     return result;
 }
 
@@ -138,7 +147,7 @@ void StepRun::agree(PassResult& result) {
             t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]), contributions(t));
 }
 
-/// Who was busy for how long, from the ledger: the same numbers on every rank.
+/// Who was busy for how long, from the ledger.
 void StepRun::describe_work(double compute_seconds) {
     std::vector<double> busy(static_cast<std::size_t>(s_.topology.world().size()), 0.0);
     for (const LedgerRow& row : s_.ledger.rows())
@@ -205,7 +214,13 @@ void StepRun::update(const PassResult& result) {
     const double clip = clip_factor(gradient, s_.config.optimizer.clip_grad);
     record_.clipped_grad_norm = gradient.norm() * clip;
     ++s_.updates_done;
-    s_.optimizer.update(gradient, clip, record_.lr, s_.updates_done, s_.store.weights());
+    std::int64_t not_finite =
+        s_.optimizer.update(gradient, clip, record_.lr, s_.updates_done, s_.store.weights());
+    world.min(std::span(&not_finite, 1));
+    if (not_finite != Optimizer::every_weight_is_finite)
+        throw Error(fmt::format("step {}: the update made a weight of {} that is not a number",
+                                s_.steps_done + 1, s_.table[not_finite].name),
+                    "lower --lr; go on from the last checkpoint with --resume");
     clock_.lap(Phase::update);
     share_from_owners(s_.topology, s_.ownership, s_.store.weights(), s_.store.memory());
     for (Index t = 0; t < s_.table.size(); ++t)
@@ -228,7 +243,6 @@ void StepRun::run() {
         for (Index t = 0; t < s_.table.size(); ++t)
             if (s_.quanta.is_set(t)) s_.quanta.set(t, s_.quanta.exponent(t) - 30);
     PassResult result = compute();
-    if (result.non_finite != NonFinite::none) report_non_finite(result.non_finite);
     if (result.misfit) {
         // `largest` is exact, so the new quanta fit, on every layout alike.
         record_.recomputed = true;
@@ -246,7 +260,6 @@ void StepRun::run() {
                                     record_.step),
                         "ranks or repetitions don't compute the same bits; check the machines");
     }
-    s_.ledger.verify(plan_);
     s_.entries.clear();
     for (const LedgerRow& row : s_.ledger.rows())
         s_.entries.push_back({row.loss, row.weight, row.tokens, row.squared_norm, row.rank,
@@ -260,6 +273,7 @@ void StepRun::run() {
     record_.phases = clock_.seconds();
     record_.seconds = monotonic_seconds() - start;
     s_.topology.world().broadcast(std::span(&record_.seconds, 1), 0);
+    s_.topology.world().broadcast(std::span<double>(record_.busy), 0);
 }
 
 }  // namespace

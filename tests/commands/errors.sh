@@ -26,8 +26,8 @@ refuses_options "unknown option --glob" --glob 3
 refuses_options "'extra' is not an option" extra
 refuses_options "'-n' is not an option" -n
 refuses_options "--lr: '' is not a number" --lr=
-refuses_options "--lr must be above 0, not nan" --lr nan
-refuses_options "--lr must be above 0, not -1" --lr -1
+refuses_options "--lr must be above 0 and at most 1e9, not nan" --lr nan
+refuses_options "--lr must be above 0 and at most 1e9, not -1" --lr -1
 refuses_options "--lr: '1e-3x' is not a number" --lr 1e-3x
 refuses_options "--num-layers: '1e3' is not a whole number" --num-layers 1e3
 refuses_options "--num-layers must be between 1 and" --num-layers 0
@@ -54,6 +54,12 @@ refuses_options "--valid-data and --valid-fraction contradict each other" \
 refuses_options "--micro-batch-size and --micro-batch-tokens contradict each other" \
     --micro-batch-size 4
 refuses_options "--resume and --overwrite contradict each other" --resume --overwrite
+refuses_options "--adam-beta1, --adam-eps means nothing with --optimizer sgd" \
+    --optimizer sgd --adam-beta1 0.5 --adam-eps 1e-6
+refuses_options "--min-lr means nothing with --lr-decay-style constant" \
+    --lr-decay-style constant --min-lr 1e-5
+refuses_options "--global-batch-size must be at most" --global-batch-size 9223372036854775807
+refuses_options "--lr must be above 0 and at most 1e9" --lr 1e300
 refuses_options "--eval-interval needs --valid-data or --valid-fraction" --eval-interval 2
 refuses 2 0 "--save needs a value" -- train --data "$pairs" --save --lr 1
 refuses 2 0 "2 problems" "--temperature must be between 0 and 100, not -1" \
@@ -132,6 +138,28 @@ unset EVENGRAD_SHM_FREE_BYTES
 refuses 1 0 "--save file: the folder can't be made" -- "${good[@]}" --save file
 refuses 1 2 "--save file/run: the folder can't be made" -- "${good[@]}" --save file/run
 
+# An update that overflows is noticed before anything of it is saved.
+refuses 1 2 "is not a number" "lower --lr" -- "${good[@]}" --save overflow --optimizer sgd --lr 1e9 \
+    --clip-grad 0 --weight-decay 1e35 --train-iters 1
+[ ! -e overflow/latest ] || fail "weights that are no numbers were saved"
+
+# Ranks whose BLAS computes other bits.
+mixed() {
+    last="ranks with different kernels: $*"
+    timeout -k 5 60 mpirun --bind-to none --oversubscribe \
+        -n 1 env OPENBLAS_CORETYPE=Prescott "$evengrad" "${good[@]}" --save mixed "$@" : \
+        -n 1 env OPENBLAS_CORETYPE=Haswell "$evengrad" "${good[@]}" --save mixed "$@" \
+        > out 2> err < /dev/null
+}
+if ldd "$evengrad" | grep -qE 'mkl|blis' || [ "$(uname -m)" != x86_64 ]; then
+    echo "mixed processors: not tried, this BLAS has no OPENBLAS_CORETYPE"
+else
+    mixed && fail "$last: not refused"
+    grep -q "don't compute the same bits" err || fail "$last: $(cat err)"
+    mixed --allow-mixed-cpus || fail "$last: $(cat err)"
+    says "results aren't bit-identical"
+fi
+
 # ------------------------------------------------------------------------------------- checkpoints
 succeeds 2 "${good[@]}" --save run --save-interval 2
 before=$(digest_of run)
@@ -149,6 +177,7 @@ done
 head -c 20000 run/step-00000004.h5 > short.h5
 refuses 1 2 "short.h5: H5Fopen failed" "the file was cut off" -- "${good[@]}" --save new --resume short.h5
 refuses 1 0 "is not an HDF5 file" -- "${good[@]}" --save new --resume "$pairs"
+refuses 1 2 "the batches is" "global-batch-size 24" -- "${good[@]}" --resume --global-batch-size 12
 cp -L run/latest copy.h5
 refuses 1 2 "--save run: the folder holds an earlier run" -- "${good[@]}" --resume copy.h5
 refuses 1 2 "the checkpoint is at step" "beyond --train-iters 1" -- "${good[@]}" --resume --train-iters 1
