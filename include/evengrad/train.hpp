@@ -49,6 +49,9 @@ struct StepRecord {
     double grad_norm = 0.0;          ///< global, of the mean gradient, before clipping
     double clipped_grad_norm = 0.0;  ///< after
     double lr = 0.0;
+    /// Elements of all contributions that weren't 0 but too small for their tensor's quantum (about
+    /// 2^-41 of its largest): they count as 0.
+    std::int64_t rounded_to_zero = 0;
     bool recomputed = false;  ///< a tensor's quantum didn't fit and the step was computed twice
     double seconds = 0.0;     ///< wall time (rank 0's)
     std::array<double, 3>

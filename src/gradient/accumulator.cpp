@@ -17,7 +17,8 @@ Accumulator::Accumulator(const ParameterTable& table, const QuantumTable& quanta
       node_sum_(node_sum),
       rank_(rank),
       ranks_(ranks),
-      largest_(static_cast<std::size_t>(table.size()), 0) {
+      largest_(static_cast<std::size_t>(table.size()), 0),
+      lost_(static_cast<std::size_t>(table.size()), 0) {
     Index most = 1;
     for (const Tensor& tensor : table.tensors()) most = std::max(most, tensor.block_count);
     block_squares_.resize(static_cast<std::size_t>(most));
@@ -25,6 +26,7 @@ Accumulator::Accumulator(const ParameterTable& table, const QuantumTable& quanta
 
 void Accumulator::begin_pass() {
     std::fill(largest_.begin(), largest_.end(), 0u);
+    std::fill(lost_.begin(), lost_.end(), std::uint64_t{0});
     first_non_finite_ = NonFinite::none;
 }
 
@@ -60,6 +62,7 @@ void Accumulator::add(Index tensor_index, Index offset, std::span<const float> v
             facts = observe(piece, end - begin);
         }
         facts_.checksum += facts.checksum;
+        lost_[static_cast<std::size_t>(tensor_index)] += facts.lost;
         // Blocks are visited in an order of this rank's own; their squares are added in one order.
         block_squares_[static_cast<std::size_t>(local - first)] = facts.squared;
         largest = std::max(largest, facts.largest);

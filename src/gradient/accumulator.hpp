@@ -56,6 +56,9 @@ class Accumulator final : public GradientSink<float> {
 
     /// Bits of the largest finite |element| of any contribution, by tensor.
     const std::vector<std::uint32_t>& largest() const { return largest_; }
+    /// Elements of contributions that were too small for their tensor's quantum and became 0, by
+    /// tensor.
+    const std::vector<std::uint64_t>& lost() const { return lost_; }
     /// NonFinite::key of the first element that was no number, or NonFinite::none.
     std::uint64_t first_non_finite() const { return first_non_finite_; }
 
@@ -67,6 +70,7 @@ class Accumulator final : public GradientSink<float> {
     std::int64_t micro_batch_ = 0;
     MicroBatchFacts facts_;
     std::vector<std::uint32_t> largest_;
+    std::vector<std::uint64_t> lost_;
     std::vector<double> block_squares_;
     std::uint64_t first_non_finite_ = NonFinite::none;
 };

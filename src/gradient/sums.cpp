@@ -29,6 +29,7 @@ PieceFacts add_rounded(const float* values, Index count, double inverse_quantum,
     std::array<std::uint64_t, lanes> checksum{};
     std::array<std::uint32_t, lanes> largest{};
     std::array<double, lanes> squared{};
+    std::array<std::uint64_t, lanes> lost{};
     const auto step = [&](Index i, Index l) {
         const auto lane = static_cast<std::size_t>(l);
         const double value = static_cast<double>(values[i]);
@@ -38,6 +39,8 @@ PieceFacts add_rounded(const float* values, Index count, double inverse_quantum,
         const std::uint32_t magnitude = magnitude_bits(values[i]);
         largest[lane] = magnitude > largest[lane] ? magnitude : largest[lane];
         squared[lane] += value * value;
+        lost[lane] +=
+            static_cast<std::uint64_t>(addend == 0) & static_cast<std::uint64_t>(value != 0.0);
     };
     Index i = 0;
     for (; i + lanes <= count; i += lanes)
@@ -48,6 +51,7 @@ PieceFacts add_rounded(const float* values, Index count, double inverse_quantum,
         facts.checksum += checksum[l];
         facts.largest = largest[l] > facts.largest ? largest[l] : facts.largest;
         facts.squared += squared[l];
+        facts.lost += lost[l];
     }
     return facts;
 }

@@ -13,6 +13,7 @@ struct PieceFacts {
     std::uint64_t checksum = 0;  ///< sum of addend * checksum_weight, modulo 2^64
     std::uint32_t largest = 0;   ///< bits of the largest |element|; from 0x7f800000 on not finite
     double squared = 0.0;        ///< sum of squares of the elements
+    std::uint64_t lost = 0;      ///< elements that aren't 0 but became 0 on the grid
 };
 
 /// Weight of flat element i in a checksum. Odd, so no single flipped bit can vanish modulo 2^64;

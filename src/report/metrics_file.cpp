@@ -64,6 +64,7 @@ void MetricsFile::on_step(const StepRecord& record) {
         {"grad_norm", record.grad_norm},
         {"clipped_grad_norm", record.clipped_grad_norm},
         {"lr", record.lr},
+        {"rounded_to_zero", record.rounded_to_zero},
         {"recomputed", record.recomputed},
         {"seconds", record.seconds},
         {"tokens_per_second", static_cast<double>(record.tokens) / record.seconds},

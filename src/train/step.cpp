@@ -49,6 +49,7 @@ class TimedSink final : public GradientSink<float> {
 /// What all ranks agree on after the micro-batches of a pass have run.
 struct PassResult {
     std::vector<std::uint32_t> largest;  ///< bits of the largest |element|, by tensor
+    std::vector<std::uint64_t> lost;     ///< elements rounded to 0, by tensor
     std::uint64_t non_finite = NonFinite::none;
     bool misfit = false;
 };
@@ -140,6 +141,8 @@ void StepRun::agree(PassResult& result) {
     s_.ledger.combine(world);
     result.largest = s_.accumulator.largest();
     world.max(result.largest);
+    result.lost = s_.accumulator.lost();
+    world.sum(result.lost);
     result.non_finite = s_.accumulator.first_non_finite();
     world.min(std::span(&result.non_finite, 1));
     for (Index t = 0; t < s_.table.size(); ++t)
@@ -260,6 +263,8 @@ void StepRun::run() {
                                     record_.step),
                         "ranks or repetitions don't compute the same bits; check the machines");
     }
+    record_.rounded_to_zero = static_cast<std::int64_t>(
+        std::accumulate(result.lost.begin(), result.lost.end(), std::uint64_t{0}));
     s_.entries.clear();
     for (const LedgerRow& row : s_.ledger.rows())
         s_.entries.push_back({row.loss, row.weight, row.tokens, row.squared_norm, row.rank,

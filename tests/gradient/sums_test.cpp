@@ -74,6 +74,17 @@ TEST(AddRounded, TiesGoToEvenAndSmallValuesToZero) {
         EXPECT_EQ(static_cast<std::int64_t>(sums[i]), expected[i]) << values[i];
 }
 
+TEST(AddRounded, CountsWhatBecomesZero) {
+    // Quantum 1: what is at most a half in size becomes 0, except what is 0 already.
+    const std::vector<float> values{0.0f, -0.0f, 0.5f,  -0.5f, 0.50001f, 1e-30f, -0.4f, 1.0f,
+                                    0.1f, -7.0f, 0.25f, 0.0f,  3.0f,     -0.2f,  2.5f};
+    std::vector<std::uint64_t> sums(values.size(), 0);
+    const auto facts =
+        add_rounded(values.data(), static_cast<Index>(values.size()), 1.0, 0, sums.data());
+    EXPECT_EQ(facts.lost, 7u);
+    EXPECT_EQ(add_rounded(values.data(), 2, 1.0, 0, sums.data()).lost, 0u);
+}
+
 TEST(AddRounded, KeepsDenormalsOnAFineGrid) {
     const std::vector<float> values = {0x1p-149f, -0x1p-149f, 0x1.8p-140f};
     Sums sums(values.size());

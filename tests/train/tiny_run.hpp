@@ -69,10 +69,11 @@ inline RunResult run_steps(Trainer& trainer, std::int64_t steps) {
     for (std::int64_t i = 0; i < steps; ++i) {
         const StepRecord record = trainer.step();
         const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value); };
-        result.bits += fmt::format("{}: loss {:016x} norm {:016x} clipped {:016x} tokens {} {}\n",
-                                   record.step, bits(record.loss.value_or(-1.0)),
-                                   bits(record.grad_norm), bits(record.clipped_grad_norm),
-                                   record.loss_tokens, record.recomputed ? "twice" : "once");
+        result.bits +=
+            fmt::format("{}: loss {:016x} norm {:016x} clipped {:016x} tokens {} lost {} {}\n",
+                        record.step, bits(record.loss.value_or(-1.0)), bits(record.grad_norm),
+                        bits(record.clipped_grad_norm), record.loss_tokens, record.rounded_to_zero,
+                        record.recomputed ? "twice" : "once");
         std::vector<std::int64_t> ranks;
         for (const LedgerEntry& entry : trainer.ledger()) ranks.push_back(entry.rank);
         result.who.push_back(std::move(ranks));
