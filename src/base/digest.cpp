@@ -38,10 +38,6 @@ std::string Digest::hex() const {
     return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
-std::uint64_t Digest::low64() const {
-    return XXH3_128bits_digest(state_->xxh).low64;
-}
-
 std::uint32_t crc32c(std::span<const std::byte> bytes) {
     boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
     crc.process_bytes(bytes.data(), bytes.size());

@@ -32,8 +32,6 @@ class Digest {
 
     /// 32 hexadecimal digits of what was added so far.
     std::string hex() const;
-    /// The low 64 bits of it.
-    std::uint64_t low64() const;
 
   private:
     struct State;

@@ -7,6 +7,7 @@ Evaluation Trainer::evaluate(const Dataset* data) {
     StepPlan plan;
     if (s.is_root()) {
         EVENGRAD_CHECK(data != nullptr, "an evaluation without data");
+        check_tokens(*data, s.config.model.vocab_size);
         // One sequence a micro-batch: the result doesn't depend on --micro-batch-size (R15).
         PlanConfig config = s.config.plan;
         config.micro_batch_size = 1;
@@ -26,7 +27,6 @@ Evaluation Trainer::evaluate(const Dataset* data) {
                        });
     ledger.combine(s.topology.world());
     ledger.verify(plan);
-    EVENGRAD_CHECK(plan.denominator > 0.0, "an evaluation without loss tokens");
     return {ledger.loss() / plan.denominator, ledger.tokens()};
 }
 

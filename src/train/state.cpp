@@ -1,5 +1,3 @@
-#include "train/state.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -8,6 +6,7 @@
 #include "base/digest.hpp"
 #include "checkpoint/save.hpp"
 #include "kernels/blas.hpp"
+#include "train/work.hpp"
 
 namespace evengrad {
 
@@ -60,14 +59,6 @@ TrainConfig begin(TrainConfig config) {
     const auto problems = config.validate();
     if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
     return config;
-}
-
-/// Tokens index the embedding: one outside the vocabulary would read and write elsewhere.
-void check_tokens(const Dataset& data, Index vocabulary) {
-    const auto [least, most] = std::minmax_element(data.tokens.begin(), data.tokens.end());
-    if (least != data.tokens.end() && (*least < 0 || *most >= vocabulary))
-        throw Error(fmt::format("{}: tokens from {} to {}, the model's vocabulary has {}",
-                                data.source, *least, *most, vocabulary));
 }
 
 }  // namespace

@@ -33,7 +33,6 @@ TEST(Crc32c, KnownAnswers) {
 TEST(Digest, OfNothingIsXxh3sAnswer) {
     // XXH3_128bits of no bytes with seed 0 (xxHash's own sanity vectors).
     EXPECT_EQ(Digest().hex(), "99aa06d3014798d86001c324468d497f");
-    EXPECT_EQ(Digest().low64(), 0x6001c324468d497fu);
 }
 
 TEST(Digest, TextsCarryTheirLength) {

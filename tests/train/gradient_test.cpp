@@ -166,6 +166,17 @@ TEST(StepGradient, R4R18EveryStepIsDividedByItsOwnTokens) {
     }
 }
 
+TEST(Trainer, RefusesTokensOutsideTheVocabulary) {
+    const Dataset good = uneven_documents(6, 20);
+    Dataset bad = good;
+    bad.tokens[3] = static_cast<std::int32_t>(plain_sgd(0.1).model.vocab_size);
+    EXPECT_THROW(Trainer(world(), plain_sgd(0.1), &bad), Error);
+    Trainer trainer(world(), plain_sgd(0.1), &good);
+    EXPECT_THROW(trainer.evaluate(&bad), Error);
+    bad.tokens[3] = -1;
+    EXPECT_THROW(trainer.evaluate(&bad), Error);
+}
+
 TEST(StepGradient, R14FiniteDifferenceOfTheLoggedLossIsTheGradient) {
     // One batch holds all data, so each step logs the loss of the same sequences.
     const Dataset data = uneven_documents(24, 90, 5);
