@@ -27,6 +27,7 @@ const std::vector<std::string> rooms = {
 const std::map<std::string, std::string> owner_of_header = {{"error.hpp", "base"},
                                                             {"version.hpp", "base"},
                                                             {"communicator.hpp", "mpi"},
+                                                            {"tokenizer.hpp", "data"},
                                                             {"dataset.hpp", "data"},
                                                             {"plan.hpp", "plan"},
                                                             {"model.hpp", "model"},
