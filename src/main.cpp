@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/arch.hpp"
+#include "base/log.hpp"
 #include "commands/verbs.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/version.hpp>
@@ -46,9 +47,10 @@ bool processor_is_able() {
     check(evengrad::arch_avx512f, __builtin_cpu_supports("avx512f"), "AVX512F");
     check(evengrad::arch_avx512vl, __builtin_cpu_supports("avx512vl"), "AVX512VL");
     if (!missing.empty()) {
+        // Not by log_message: what says this must run on such a processor.
         fmt::print(
             stderr,
-            "evengrad: this processor lacks{}, which this build (-march={}) needs\n"
+            "evengrad: error: this processor lacks{}, which this build (-march={}) needs\n"
             "hint: build on this machine: cmake -B build -DEVENGRAD_ARCH=native, or =x86-64\n",
             missing, evengrad::built_for_name);
         return false;
@@ -68,14 +70,6 @@ int run_collective(const std::string& verb, const evengrad::Communicator& world,
     return evengrad::bench_command(world, arguments);
 }
 
-void print_error(const std::string& who, const std::string& message, const std::string& hint) {
-    std::fflush(stdout);
-    std::string text = fmt::format("evengrad: {}{}\n", who, message);
-    if (!hint.empty()) text += fmt::format("hint: {}\n", hint);
-    std::fputs(text.c_str(), stderr);  // one write, so that ranks don't mix
-    std::fflush(stderr);
-}
-
 /// Runs `verb`; an exception is printed once and becomes an exit code.
 ///
 /// Many failures are found by all ranks at once. Rank 0 then speaks for them: it ends the job while
@@ -86,8 +80,9 @@ int guarded(const evengrad::Communicator* world, Function&& function) {
     const auto report = [&](int code, const std::string& message, const std::string& hint) {
         const bool many = world && world->size() > 1;
         if (many && world->rank() != 0) sleep(wait_for_rank_0_seconds);
-        print_error(many && world->rank() != 0 ? fmt::format("rank {}: ", world->rank()) : "",
-                    message, hint);
+        const std::string who =
+            many && world->rank() != 0 ? fmt::format("rank {}: ", world->rank()) : "";
+        evengrad::log_message(evengrad::LogLevel::error, who + message, hint);
         if (many) world->abort(code);
         return code;
     };
@@ -122,13 +117,18 @@ int main(int argc, char** argv) {
     if (verb == "inspect" || verb == "generate")
         return guarded(nullptr, [&] { return run_local(verb, arguments); });
     if (verb != "train" && verb != "bench") {
-        if (!verb.empty()) fmt::print(stderr, "evengrad: there is no verb '{}'\n\n", verb);
-        fmt::print(stderr, overview, evengrad::version);
+        if (verb.empty())
+            fmt::print(stderr, overview, evengrad::version);
+        else
+            evengrad::log_message(evengrad::LogLevel::error,
+                                  fmt::format("there is no verb '{}'", verb),
+                                  "evengrad --help lists them");
         return usage;
     }
     std::optional<evengrad::Session> session;
     const int started = guarded(nullptr, [&] {
         session.emplace(argc, argv);
+        if (session->world().rank() != 0) evengrad::set_log_level(evengrad::LogLevel::error);
         return success;
     });
     if (started != success) return started;

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "base/log.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -236,6 +237,20 @@ std::string OptionTable::help() const {
     std::ostringstream out;
     out << description_;
     return out.str();
+}
+
+void add_log_level(OptionTable& table, std::string& text) {
+    table.add("log-level", text,
+              "error, warning (no banner, no progress), info, or debug (times of each step)");
+}
+
+void use_log_level(const std::string& text, std::vector<std::string>& problems) {
+    std::vector<std::pair<const char*, LogLevel>> choices;
+    for (std::size_t i = 0; i < log_level_names.size(); ++i)
+        choices.emplace_back(log_level_names[i], static_cast<LogLevel>(i));
+    LogLevel level = LogLevel::info;
+    choose("log-level", text, level, choices, problems);
+    set_log_level(level);
 }
 
 void fail_on(const std::vector<std::string>& problems, const std::string& verb) {

@@ -76,6 +76,27 @@ class OptionTable {
     std::vector<std::pair<std::string, std::string>> rivals_;
 };
 
+/// Sets `value` to what `text` names among the choices; adds a problem when it names none.
+template <class Enum>
+void choose(const std::string& option, const std::string& text, Enum& value,
+            const std::vector<std::pair<const char*, Enum>>& choices,
+            std::vector<std::string>& problems) {
+    std::string names;
+    for (const auto& [name, choice] : choices) {
+        if (text == name) {
+            value = choice;
+            return;
+        }
+        names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    problems.push_back(fmt::format("--{} can be {}, not '{}'", option, names, text));
+}
+
+/// The option --log-level, for verbs that take long or can do half of what was asked.
+void add_log_level(OptionTable& table, std::string& text);
+/// Puts it in force. On rank 0 only: the others stay silent.
+void use_log_level(const std::string& text, std::vector<std::string>& problems);
+
 /// Throws UsageError with all problems, unless there are none.
 void fail_on(const std::vector<std::string>& problems, const std::string& verb);
 

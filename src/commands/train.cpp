@@ -1,8 +1,10 @@
 #include <cstdio>
+#include <optional>
 
 #include <fmt/core.h>
 
 #include "base/cpu.hpp"
+#include "base/log.hpp"
 #include "commands/train_options.hpp"
 #include "commands/verbs.hpp"
 #include "kernels/blas.hpp"
@@ -55,9 +57,13 @@ int train_command(const Communicator& world, const Arguments& arguments) {
     Trainer trainer(world, options.train, root ? &data : nullptr);
     machine.ranks = world.size();
     machine.nodes = trainer.node_count();
-    Progress progress(stdout, output_is_terminal(), options.log_interval, machine);
     MetricsFile metrics;
-    run_training(trainer, options.loop, has_valid ? &valid : nullptr, {&progress, &metrics});
+    std::vector<Observer*> observers{&metrics};
+    std::optional<Progress> progress;
+    if (root && logs(LogLevel::info))
+        observers.push_back(
+            &progress.emplace(stdout, output_is_terminal(), options.log_interval, machine));
+    run_training(trainer, options.loop, has_valid ? &valid : nullptr, observers);
     return 0;
 }
 

@@ -10,21 +10,6 @@ namespace {
 
 constexpr const char* resume_here = "SAVE";
 
-template <class Enum>
-void choose(const std::string& option, const std::string& text, Enum& value,
-            const std::vector<std::pair<const char*, Enum>>& choices,
-            std::vector<std::string>& problems) {
-    std::string names;
-    for (const auto& [name, choice] : choices) {
-        if (text == name) {
-            value = choice;
-            return;
-        }
-        names += (names.empty() ? "" : ", ") + std::string(name);
-    }
-    problems.push_back(fmt::format("--{} can be {}, not '{}'", option, names, text));
-}
-
 }  // namespace
 
 void add_model_options(OptionTable& table, GptConfig& model) {
@@ -75,6 +60,7 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("save-interval", loop.save_interval, "steps between checkpoints; 0: only at the end");
     table.add("log-interval", log_interval, "steps between lines, when output is not a terminal");
     table.add("eval-interval", loop.eval_interval, "steps between evaluations; 0: only at the end");
+    add_log_level(table, log_level_);
     table.add("ranks-per-node", train.ranks_per_node,
               "cut each machine into nodes of this many ranks (one per NUMA domain); 0: don't");
     table.add("allow-mixed-cpus", train.allow_mixed_cpus, true,
@@ -97,6 +83,7 @@ void TrainOptions::parse(const std::vector<std::string>& arguments) {
     table.finish(problems);
     if (help) return;
     interpret(problems);
+    use_log_level(log_level_, problems);
     if (train.optimizer.kind == OptimizerKind::sgd && !adam_given.empty())
         problems.push_back(
             fmt::format("{} means nothing with --optimizer sgd", fmt::join(adam_given, ", ")));

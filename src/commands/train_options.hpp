@@ -11,7 +11,8 @@ namespace evengrad {
 struct TrainOptions {
     TrainOptions();
 
-    /// From the command line and the recipe it names. @throws UsageError with all problems.
+    /// From the command line and the recipe it names; puts --log-level in force. @throws UsageError
+    /// with all problems.
     void parse(const std::vector<std::string>& arguments);
     /// From the text of `table.resolved()`: how other ranks get rank 0's.
     void parse_resolved(const std::string& text);
@@ -29,7 +30,7 @@ struct TrainOptions {
     void interpret(std::vector<std::string>& problems);
 
     std::string config_, sequences_ = "documents", optimizer_ = "adamw", decay_ = "cosine";
-    std::string save_, resume_;
+    std::string save_, resume_, log_level_ = "info";
 };
 
 /// Adds the options that describe a model's shape, for verbs that make one.

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <numeric>
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "train/state.hpp"
@@ -60,6 +59,15 @@ std::string step_line(const StepRecord& record, std::int64_t train_iters, double
         format_duration(seconds_left), record.recomputed ? "  (computed twice: new quanta)" : "");
 }
 
+std::string step_details(const StepRecord& record) {
+    std::string text = fmt::format(
+        "step {}: {} sequences, {} positions, {} loss tokens in {} micro-batches; s:", record.step,
+        record.sequences, record.tokens, record.loss_tokens, record.micro_batches);
+    for (std::size_t p = 0; p < phase_count; ++p)
+        text += fmt::format(" {} {:.4f}", phase_names[p], record.phases[p]);
+    return text;
+}
+
 std::string machine_lines(const MachineSummary& machine) {
     std::string text = fmt::format(
         "evengrad {}: {} rank{} on {} node{}, {}\n"
@@ -75,26 +83,10 @@ std::string machine_lines(const MachineSummary& machine) {
 }
 
 Progress::Progress(std::FILE* out, bool terminal, std::int64_t log_interval, MachineSummary machine)
-    : out_(out),
+    : lines_(out),
       terminal_(terminal),
       log_interval_(std::max<std::int64_t>(1, log_interval)),
       machine_(std::move(machine)) {}
-
-void Progress::line(const std::string& text) {
-    if (!moving_.empty()) fmt::print(out_, "\r\x1b[K");
-    fmt::print(out_, "{}\n", text);
-    if (!moving_.empty()) fmt::print(out_, "{}", moving_);
-    std::fflush(out_);
-}
-
-void Progress::redraw(const std::string& text) {
-    winsize size{};
-    const std::size_t columns =
-        ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 120;
-    moving_ = text.substr(0, columns - 1);
-    fmt::print(out_, "\r\x1b[K{}", moving_);
-    std::fflush(out_);
-}
 
 void Progress::on_start(const RunStart& start) {
     const Trainer& trainer = start.trainer;
@@ -107,7 +99,7 @@ void Progress::on_start(const RunStart& start) {
         "model    {} layers x {}, {} heads, sequences of {}: {} parameters\n"
         "memory   a node: weights {}, gradient sums {}, moments {}; a rank: about {} of scratch\n"
         "data     {} tokens in {} sequences ({} steps an epoch), held out {} tokens\n"
-        "saving   {}\n",
+        "saving   {}",
         config.model.num_layers, config.model.hidden_size, config.model.num_attention_heads,
         config.model.seq_length, trainer.parameters().parameter_count(),
         format_bytes(static_cast<double>(memory.weights)),
@@ -117,13 +109,12 @@ void Progress::on_start(const RunStart& start) {
         start.sequences, start.steps_per_epoch, start.valid_tokens, start.save_dir.string());
     if (!trainer.ranks_compute_alike())
         text +=
-            "note     the ranks' processors differ: results aren't bit-identical to other "
-            "layouts\n";
+            "\nnote     the ranks' processors differ: results aren't bit-identical to other "
+            "layouts";
     if (!start.resumed_from.empty())
-        text += fmt::format("resumed  {}, next is step {}\n", start.resumed_from.string(),
+        text += fmt::format("\nresumed  {}, next is step {}", start.resumed_from.string(),
                             start.first_step);
-    fmt::print(out_, "{}", text);
-    std::fflush(out_);
+    lines_.print(text);
 }
 
 void Progress::on_step(const StepRecord& record) {
@@ -138,29 +129,30 @@ void Progress::on_step(const StepRecord& record) {
                         static_cast<double>(recent_.size());
     const std::string text = step_line(record, train_iters_, tokens / seconds, left);
     const bool last = record.step == train_iters_;
+    if (logs(LogLevel::debug)) log_debug("{}", step_details(record));
     if (!terminal_) {
-        if (record.step % log_interval_ == 0 || record.step == 1 || last) line(text);
+        if (record.step % log_interval_ == 0 || record.step == 1 || last) lines_.print(text);
         return;
     }
     const double now = monotonic_seconds();
     if (now - last_drawn_ < redraw_seconds && !last) return;
     last_drawn_ = now;
-    redraw(text);
+    lines_.draw(text);
 }
 
 void Progress::on_evaluation(std::int64_t step, const Evaluation& evaluation) {
-    line(fmt::format("step {}: held-out loss {:.4f} nats per token, over {} tokens", step,
-                     evaluation.loss, evaluation.loss_tokens));
+    lines_.print(fmt::format("step {}: held-out loss {:.4f} nats per token, over {} tokens", step,
+                             evaluation.loss, evaluation.loss_tokens));
 }
 
 void Progress::on_checkpoint(std::int64_t, const std::filesystem::path& file) {
-    line(fmt::format("saved {}", file.string()));
+    lines_.print(fmt::format("saved {}", file.string()));
 }
 
 void Progress::on_end(std::int64_t steps) {
-    if (!moving_.empty()) fmt::print(out_, "\n");
-    moving_.clear();
-    line(fmt::format("done: {} steps, {}", steps, format_duration(monotonic_seconds() - begin_)));
+    lines_.finish();
+    lines_.print(
+        fmt::format("done: {} steps, {}", steps, format_duration(monotonic_seconds() - begin_)));
 }
 
 }  // namespace evengrad

@@ -5,6 +5,7 @@
 #include <deque>
 #include <string>
 
+#include "report/moving_line.hpp"
 #include <evengrad/loop.hpp>
 
 namespace evengrad {
@@ -21,6 +22,9 @@ std::string format_duration(double seconds);
 /// (min/mean/max), time left.
 std::string step_line(const StepRecord& record, std::int64_t train_iters, double tokens_per_second,
                       double seconds_left);
+
+/// Sizes and seconds by phase (rank 0's), for --log-level debug.
+std::string step_details(const StepRecord& record);
 
 /// What the machine is, for the banner and bench.
 struct MachineSummary {
@@ -42,17 +46,13 @@ class Progress final : public Observer {
     void on_end(std::int64_t steps) override;
 
   private:
-    void line(const std::string& text);    ///< a line that stays
-    void redraw(const std::string& text);  ///< the moving line
-
-    std::FILE* out_;
+    MovingLine lines_;
     bool terminal_;
     std::int64_t log_interval_;
     MachineSummary machine_;
     std::int64_t train_iters_ = 0;
     std::deque<std::pair<double, double>> recent_;  ///< (seconds, tokens) of the last steps
     double begin_ = 0.0, last_drawn_ = 0.0;
-    std::string moving_;
 };
 
 }  // namespace evengrad

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/log.hpp"
 #include "gradient/normalize.hpp"
 #include "train/work.hpp"
 
@@ -249,6 +250,7 @@ void StepRun::run() {
     if (result.misfit) {
         // `largest` is exact, so the new quanta fit, on every layout alike.
         record_.recomputed = true;
+        log_debug("step {}: computed again, with new quanta", record_.step);
         clear_sums();
         for (Index t = 0; t < s_.table.size(); ++t) {
             s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));

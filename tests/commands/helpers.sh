@@ -59,7 +59,7 @@ refuses() {
     run "$ranks" "$@"
     [ $code = "$expected" ] || fail "$last: exit code $code, not $expected"
     local said
-    said=$(grep -c '^evengrad: ' err)
+    said=$(grep -c '^evengrad: error: ' err)
     [ "$said" = 1 ] || fail "$last: said $said times"
     local text
     for text in "${texts[@]}"; do

@@ -146,6 +146,36 @@ TEST(Progress, OnATerminalOneLineMovesAndOthersStay) {
     EXPECT_TRUE(lines[3].starts_with("done: 3 steps")) << lines[3];
 }
 
+TEST(Progress, AMessageTakesTheMovingLineAwayAndBringsItBack) {
+    const IdleRun run(3);
+    const Paper paper;
+    testing::internal::CaptureStderr();
+    {
+        Progress progress(paper.file(), true, 10, MachineSummary{});
+        progress.on_step(step(1));
+        log_warning("the disk is full");
+    }
+    log_warning("afterwards");
+    EXPECT_EQ(testing::internal::GetCapturedStderr(),
+              "evengrad: warning: the disk is full\nevengrad: warning: afterwards\n");
+    // Drawn, erased for the message, drawn again, left as it is at the end.
+    const std::string line = step_line(step(1), 0, 100.0, -0.5).substr(0, 119);
+    EXPECT_EQ(paper.text(), "\r\x1b[K" + line + "\r\x1b[K" + line + "\n");
+}
+
+TEST(Progress, DetailsOfAStepAreForDebugging) {
+    const Paper paper;
+    Progress progress(paper.file(), false, 10, MachineSummary{});
+    testing::internal::CaptureStderr();
+    progress.on_step(step(1));
+    set_log_level(LogLevel::debug);
+    progress.on_step(step(2));
+    set_log_level(LogLevel::info);
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_TRUE(contains(said, {"debug: step 2: ", "40 loss tokens", "plan 0.0000"}));
+    EXPECT_EQ(said.find("step 1"), std::string::npos);
+}
+
 std::vector<json> metrics_in(const ScratchFolder& folder) {
     std::vector<json> all;
     for (const std::string& line : lines_of(test::bytes_of(folder / "metrics.jsonl")))

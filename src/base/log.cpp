@@ -1,0 +1,63 @@
+#include "base/log.hpp"
+
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+#include <utility>
+
+namespace evengrad {
+
+namespace {
+
+std::atomic<LogLevel> level_in_force{LogLevel::info};
+std::mutex mutex;  // of the sink, and while it writes
+LogSink sink_in_force;
+
+void append_printable(std::string& text, const std::string& part) {
+    for (const char c : part) {
+        const auto byte = static_cast<unsigned char>(c);
+        if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f)
+            text += fmt::format("\\x{:02x}", byte);
+        else
+            text += c;
+    }
+}
+
+}  // namespace
+
+void set_log_level(LogLevel level) {
+    level_in_force = level;
+}
+
+bool logs(LogLevel level) {
+    return level <= level_in_force;
+}
+
+void log_message(LogLevel level, const std::string& what, const std::string& hint) {
+    if (!logs(level)) return;
+    std::string text =
+        fmt::format("evengrad: {}: ", log_level_names[static_cast<std::size_t>(level)]);
+    append_printable(text, what);
+    if (!hint.empty()) {
+        text += "\nhint: ";
+        append_printable(text, hint);
+    }
+    text += '\n';
+    const std::lock_guard lock(mutex);
+    if (sink_in_force)
+        sink_in_force(text);
+    else
+        write_to_stderr(text);
+}
+
+LogSink set_log_sink(LogSink sink) {
+    const std::lock_guard lock(mutex);
+    return std::exchange(sink_in_force, std::move(sink));
+}
+
+void write_to_stderr(const std::string& text) {
+    std::fflush(stdout);
+    std::fputs(text.c_str(), stderr);  // not buffered: one write
+}
+
+}  // namespace evengrad
