@@ -41,12 +41,14 @@ void print_summary(const CheckpointInfo& info) {
 }  // namespace
 
 int inspect_command(const Arguments& arguments) {
-    bool help = false, digest = false;
+    bool help = false, digest = false, print_config = false;
     OptionTable table("evengrad inspect CHECKPOINT: what is in it");
     table.add("help", help, true, "this text");
     table.add("digest", digest, true,
               "only the digest of weights, moments and resume state: equal for equal runs on any "
               "layout");
+    table.add("print-config", print_config, true, "only the recipe of the run that wrote it");
+    table.add_rivals("digest", "print-config");
     std::vector<std::string> problems, options, paths;
     for (const std::string& argument : arguments)
         (argument.starts_with("--") ? options : paths).push_back(argument);
@@ -63,6 +65,8 @@ int inspect_command(const Arguments& arguments) {
     const CheckpointInfo info = read_checkpoint_info(find_checkpoint(paths.front()));
     if (digest)
         fmt::print("{}\n", checkpoint_digest(info));
+    else if (print_config)
+        fmt::print("{}", info.state.options);
     else
         print_summary(info);
     return 0;

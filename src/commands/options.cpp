@@ -1,14 +1,11 @@
 #include "commands/options.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <sstream>
 
 #include "base/log.hpp"
+#include "commands/recipe.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -17,20 +14,27 @@ namespace po = boost::program_options;
 
 namespace {
 
-std::string text_of(const boost::any& value) {
-    if (const auto* text = boost::any_cast<std::string>(&value)) return *text;
-    if (const auto* number = boost::any_cast<std::int64_t>(&value)) return std::to_string(*number);
-    if (const auto* number = boost::any_cast<std::uint64_t>(&value)) return std::to_string(*number);
-    if (const auto* number = boost::any_cast<int>(&value)) return std::to_string(*number);
-    if (const auto* number = boost::any_cast<double>(&value)) return fmt::format("{}", *number);
-    if (const auto* flag = boost::any_cast<bool>(&value)) return *flag ? "true" : "false";
+std::vector<std::string> texts_of(const boost::any& value) {
+    if (const auto* list = boost::any_cast<std::vector<std::string>>(&value)) return *list;
+    if (const auto* text = boost::any_cast<std::string>(&value)) return {*text};
+    if (const auto* number = boost::any_cast<std::int64_t>(&value))
+        return {std::to_string(*number)};
+    if (const auto* number = boost::any_cast<std::uint64_t>(&value))
+        return {std::to_string(*number)};
+    if (const auto* number = boost::any_cast<int>(&value)) return {std::to_string(*number)};
+    if (const auto* number = boost::any_cast<double>(&value)) return {fmt::format("{}", *number)};
+    if (const auto* flag = boost::any_cast<bool>(&value)) return {*flag ? "true" : "false"};
     throw std::logic_error("an option of a type that has no text");
+}
+
+const std::type_info& type_of(const po::option_description& option) {
+    const auto* typed = dynamic_cast<const po::typed_value_base*>(option.semantic().get());
+    return typed ? typed->value_type() : typeid(std::string);
 }
 
 /// What kind of text an option takes, and whether `text` is too large a number rather than none.
 std::string why_not(const po::option_description& option, const std::string& text) {
-    const auto* typed = dynamic_cast<const po::typed_value_base*>(option.semantic().get());
-    const std::type_info& type = typed ? typed->value_type() : typeid(std::string);
+    const std::type_info& type = type_of(option);
     if (type == typeid(bool)) return fmt::format("'{}' is not true or false", text);
     if (type == typeid(double)) return fmt::format("'{}' is not a number", text);
     const std::size_t digits = text.find_first_of("0123456789");
@@ -45,8 +49,7 @@ std::string why_not(const po::option_description& option, const std::string& tex
 
 /// boost::lexical_cast would wrap a negative number around.
 bool wraps_around(const po::option_description& option, const std::string& text) {
-    const auto* typed = dynamic_cast<const po::typed_value_base*>(option.semantic().get());
-    return typed && typed->value_type() == typeid(std::uint64_t) && text.starts_with('-');
+    return type_of(option) == typeid(std::uint64_t) && text.starts_with('-');
 }
 
 /// Letters to insert, delete or replace to get from one word to the other (Levenshtein distance).
@@ -67,19 +70,77 @@ std::size_t edits_between(const std::string& a, const std::string& b) {
 
 }  // namespace
 
+// ------------------------------------------------------------------------------------ declaring
+
+OptionTable::OptionTable(const std::string& caption) : caption_(caption), sections_(1) {}
+
+void OptionTable::section(const std::string& heading) {
+    sections_.push_back({heading, {}});
+}
+
+void OptionTable::add_option(const std::string& name, const po::value_semantic* semantic,
+                             const std::string& help) {
+    boost::shared_ptr<Description> option(new Description(name.c_str(), semantic, help.c_str()));
+    description_.add(option);
+    sections_.back().options.push_back(option);
+}
+
+void OptionTable::add_list(const std::string& name, std::vector<std::string>& values,
+                           const std::string& help) {
+    add_option(name, po::value(&values)->default_value(values, ""), help);
+}
+
 void OptionTable::add_rivals(const std::string& one, const std::string& other) {
     rivals_.emplace_back(one, other);
 }
 
-bool OptionTable::rival_given(const std::string& name) const {
-    return std::any_of(rivals_.begin(), rivals_.end(), [&](const auto& pair) {
-        return (pair.first == name && given(pair.second)) ||
-               (pair.second == name && given(pair.first));
-    });
+void OptionTable::means_nothing_with(const std::vector<std::string>& names,
+                                     const std::string& decider,
+                                     const std::vector<std::string>& values) {
+    for (const std::string& name : names) conditions_.push_back({name, {decider}, values});
 }
+
+void OptionTable::means_nothing_without(const std::vector<std::string>& names,
+                                        const std::vector<std::string>& deciders) {
+    for (const std::string& name : names) conditions_.push_back({name, deciders, {}});
+}
+
+void OptionTable::only_on_command_line(const std::vector<std::string>& names) {
+    only_on_command_line_.insert(names.begin(), names.end());
+}
+
+// -------------------------------------------------------------------------------------- finding
 
 const po::option_description* OptionTable::find(const std::string& name) const {
     return description_.find_nothrow(name, false);
+}
+
+bool OptionTable::is_list(const std::string& name) const {
+    return type_of(*find(name)) == typeid(std::vector<std::string>);
+}
+
+bool OptionTable::given(const std::string& name) const {
+    return where_.count(name) > 0;
+}
+
+bool OptionTable::on_command_line(const std::string& name) const {
+    const auto found = where_.find(name);
+    return found != where_.end() && found->second.empty();
+}
+
+std::vector<std::string> OptionTable::texts(const std::string& name) const {
+    return values_.count(name) > 0 ? texts_of(values_[name].value()) : std::vector<std::string>();
+}
+
+std::string OptionTable::given_value(const std::string& name) const {
+    return given(name) ? fmt::format("{}", fmt::join(texts(name), "\n")) : std::string();
+}
+
+std::map<std::string, std::string> OptionTable::values() const {
+    std::map<std::string, std::string> all;
+    for (const auto& option : description_.options())
+        all[option->long_name()] = fmt::format("{}", fmt::join(texts(option->long_name()), "\n"));
+    return all;
 }
 
 /// "unknown option --num-layer", with what was probably meant.
@@ -99,32 +160,41 @@ std::string OptionTable::unknown(const std::string& name) const {
                        closest.empty() ? "" : fmt::format(" (--{}?)", closest));
 }
 
+// -------------------------------------------------------------------------------------- parsing
+
 void OptionTable::store(const std::vector<Found>& options, std::vector<std::string>& problems) {
-    std::map<std::string, const Found*> last;
-    for (const Found& found : options) last[found.option.string_key] = &found;
-    // What was given before is stronger: it beats these.
-    const po::variables_map before = values_;
-    const auto given_before = [&](const std::string& name) {
-        return before.count(name) > 0 && !before[name].defaulted();
-    };
-    for (const auto& [name, found] : last) {
-        if (given_before(name)) continue;
-        const std::string text = found->option.value.empty() ? "" : found->option.value.front();
+    std::map<std::string, Found> merged;  // the last of each, but of lists all values
+    for (const Found& found : options) {
+        const std::string& name = found.option.string_key;
+        const auto [at, first] = merged.emplace(name, found);
+        if (first) continue;
+        if (is_list(name))
+            at->second.option.value.insert(at->second.option.value.end(),
+                                           found.option.value.begin(), found.option.value.end());
+        else
+            at->second = found;
+    }
+    for (const auto& [name, found] : merged) {
+        // What was given before is stronger.
+        if (given(name)) continue;
+        const std::string text = found.option.value.empty() ? "" : found.option.value.front();
         try {
             if (wraps_around(*find(name), text)) throw po::invalid_option_value(text);
             po::basic_parsed_options<char> one(&description_);
-            one.options.push_back(found->option);
+            one.options.push_back(found.option);
             po::store(one, values_);
+            where_[name] = found.where;
         } catch (const po::error&) {
             values_.erase(name);  // left there, empty, by the failed attempt
             problems.push_back(
-                fmt::format("{}--{}: {}", found->where, name, why_not(*find(name), text)));
+                fmt::format("{}--{}: {}", found.where, name, why_not(*find(name), text)));
         }
     }
 }
 
 // Not by Boost's command-line parser: that stops at the first problem, takes the value of an
-// unknown option for a stray word, and `--data --save` for a file named "--save".
+// option that may stand alone only after "=", and hides an option that misses its value behind
+// the next. Here a word that begins with "--" is an option, and "--lr=1" is "--lr 1", always.
 void OptionTable::parse(const std::vector<std::string>& arguments,
                         std::vector<std::string>& problems) {
     std::vector<Found> found;
@@ -140,12 +210,17 @@ void OptionTable::parse(const std::vector<std::string>& arguments,
         const std::size_t equals = argument.find('=');
         po::basic_option<char> option;
         option.string_key = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
-        if (equals != std::string::npos)
-            option.value.push_back(argument.substr(equals + 1));
-        else if (i + 1 < arguments.size() && !is_option(arguments[i + 1]))
-            option.value.push_back(arguments[++i]);
         // No abbreviations: a misspelled option must not become another one.
         const po::option_description* known = find(option.string_key);
+        const auto next_is_value = [&] {
+            return i + 1 < arguments.size() && !is_option(arguments[i + 1]);
+        };
+        if (equals != std::string::npos)
+            option.value.push_back(argument.substr(equals + 1));
+        else if (next_is_value())
+            option.value.push_back(arguments[++i]);
+        while (known && is_list(option.string_key) && next_is_value())
+            option.value.push_back(arguments[++i]);
         if (!known)
             problems.push_back(unknown(option.string_key));
         else if (option.value.empty() && known->semantic()->min_tokens() > 0)
@@ -157,56 +232,54 @@ void OptionTable::parse(const std::vector<std::string>& arguments,
 }
 
 void OptionTable::parse_recipe(const std::string& path, std::vector<std::string>& problems) {
-    std::error_code failed;
-    if (std::filesystem::is_directory(path, failed)) {
-        problems.push_back(fmt::format("--config {}: is a folder, not a recipe", path));
-        return;
-    }
-    std::ifstream in(path);
-    if (!in) {
-        problems.push_back(fmt::format("--config {}: {}", path, std::strerror(errno)));
-        return;
-    }
-    // A recipe is a page of text; what is longer is something else.
-    constexpr std::streamsize most = 1 << 20;
-    std::string text(static_cast<std::size_t>(most), '\0');
-    in.read(text.data(), most);
-    text.resize(static_cast<std::size_t>(in.gcount()));
-    if (in.bad() || in.peek() != std::ifstream::traits_type::eof()) {
-        problems.push_back(
-            fmt::format("--config {}: not a recipe (longer than 1 MiB or unreadable)", path));
-        return;
-    }
-    // Line by line, so that each problem has its line and doesn't hide the others.
+    parse_lines(read_recipe_file(path, problems), path, true, problems);
+}
+
+void OptionTable::parse_resolved(const std::string& text, std::vector<std::string>& problems) {
+    parse_lines(text, "resolved options", false, problems);
+}
+
+/// Line by line, so that each problem has its line and doesn't hide the others.
+void OptionTable::parse_lines(const std::string& text, const std::string& source, bool recipe,
+                              std::vector<std::string>& problems) {
     std::vector<Found> found;
     std::istringstream lines(text);
     std::int64_t number = 0;
     for (std::string line; std::getline(lines, line);) {
-        const std::string where = fmt::format("{} line {}: ", path, ++number);
-        std::istringstream stream(line);
-        try {
-            const std::size_t begin = line.find_first_not_of(" \t\r");
-            if (begin != std::string::npos && line[begin] == '[') throw po::error("a section");
-            for (const auto& option : po::parse_config_file(stream, description_, true).options) {
-                if (!find(option.string_key))
-                    problems.push_back(where + unknown(option.string_key));
-                else if (option.string_key == "config" || option.string_key == "help")
-                    problems.push_back(fmt::format("{}--{} belongs on the command line", where,
-                                                   option.string_key));
-                else if (!rival_given(option.string_key))
-                    found.push_back({option, where});
-            }
-        } catch (const po::error&) {
+        const std::string where = fmt::format("{} line {}: ", source, ++number);
+        const auto read = read_recipe_line(line);
+        if (!read) {
             constexpr std::size_t shown = 60;
             problems.push_back(
                 fmt::format("{}'{}' is not OPTION=VALUE", where, line.substr(0, shown)));
+        } else if (read->name.empty()) {
+            continue;
+        } else if (!find(read->name)) {
+            problems.push_back(where + unknown(read->name));
+        } else if (recipe && only_on_command_line_.count(read->name) > 0) {
+            problems.push_back(
+                fmt::format("{}--{} belongs on the command line", where, read->name));
+        } else if (!beaten_by_rival(read->name)) {
+            po::basic_option<char> option;
+            option.string_key = read->name;
+            option.value = {read->value};
+            found.push_back({option, where});
         }
     }
     store(found, problems);
 }
 
-void OptionTable::finish(std::vector<std::string>& problems) {
-    // Defaults for what nobody gave.
+/// Whether the other way of saying it is on the command line (a recipe's option then loses).
+bool OptionTable::beaten_by_rival(const std::string& name) const {
+    return std::any_of(rivals_.begin(), rivals_.end(), [&](const auto& pair) {
+        return (pair.first == name && on_command_line(pair.second)) ||
+               (pair.second == name && on_command_line(pair.first));
+    });
+}
+
+// ------------------------------------------------------------------------------------ finishing
+
+void OptionTable::set_defaults(std::vector<std::string>& problems) {
     po::store(po::basic_parsed_options<char>(&description_), values_);
     try {
         po::notify(values_);
@@ -215,28 +288,57 @@ void OptionTable::finish(std::vector<std::string>& problems) {
     }
 }
 
-bool OptionTable::given(const std::string& name) const {
-    return values_.count(name) > 0 && !values_[name].defaulted();
-}
-
-std::string OptionTable::given_value(const std::string& name) const {
-    return given(name) ? text_of(values_[name].value()) : std::string();
-}
-
-std::string OptionTable::resolved() const {
-    std::string text;
+void OptionTable::finish(std::vector<std::string>& problems) {
     for (const auto& option : description_.options()) {
-        const std::string& name = option->long_name();
-        if (name == "config" || name == "help" || (rival_given(name) && !given(name))) continue;
-        text += fmt::format("{}={}\n", name, text_of(values_[name].value()));
+        boost::any value;
+        if (option->semantic()->apply_default(value))
+            defaults_[option->long_name()] = fmt::format("{}", fmt::join(texts_of(value), "\n"));
     }
-    return text;
+    set_defaults(problems);
+    for (const auto& [one, other] : rivals_)
+        if (given(one) && given(other))
+            problems.push_back(fmt::format("{}--{} and --{} contradict each other: give one",
+                                           where_[other], one, other));
+    drop_or_report_meaningless(problems);
 }
 
-std::string OptionTable::help() const {
-    std::ostringstream out;
-    out << description_;
-    return out.str();
+/// Why an option has no meaning now; empty when it has one.
+std::string OptionTable::why_meaningless(const Condition& condition) const {
+    const auto text = [&](const std::string& name) {
+        return fmt::format("{}", fmt::join(texts(name), "\n"));
+    };
+    if (!condition.values.empty()) {
+        const std::string& decider = condition.deciders.front();
+        const auto& values = condition.values;
+        if (std::find(values.begin(), values.end(), text(decider)) == values.end()) return {};
+        return fmt::format("with --{} {}", decider, text(decider));
+    }
+    for (const std::string& decider : condition.deciders)
+        if (text(decider) != defaults_.at(decider)) return {};
+    return fmt::format("without --{}", fmt::join(condition.deciders, " or --"));
+}
+
+void OptionTable::drop_or_report_meaningless(std::vector<std::string>& problems) {
+    for (bool dropped = true; dropped;) {
+        dropped = false;
+        for (const Condition& condition : conditions_) {
+            if (!given(condition.name) || why_meaningless(condition).empty()) continue;
+            const bool overridden =
+                !on_command_line(condition.name) &&
+                std::any_of(condition.deciders.begin(), condition.deciders.end(),
+                            [&](const std::string& name) { return on_command_line(name); });
+            if (!overridden) continue;
+            values_.erase(condition.name);
+            where_.erase(condition.name);
+            dropped = true;
+        }
+        if (dropped) set_defaults(problems);  // which may leave others without a meaning
+    }
+    for (const Condition& condition : conditions_)
+        if (const std::string why = why_meaningless(condition);
+            given(condition.name) && !why.empty())
+            problems.push_back(fmt::format("{}--{} means nothing {}", where_[condition.name],
+                                           condition.name, why));
 }
 
 void add_log_level(OptionTable& table, std::string& text) {

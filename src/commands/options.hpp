@@ -1,8 +1,8 @@
-// The options of every verb: one table each, from which parsing, defaults, help and the resolved
-// recipe come.
+// The options of every verb: one table each, from which parsing, defaults, help and recipes come.
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,32 +13,53 @@ namespace evengrad {
 
 /// A table of options, filled from the command line over a recipe over defaults.
 ///
-/// A repeated option: the last wins. All problems (unknown, malformed, missing a value) are
-/// collected and reported together.
+/// A repeated option: the last wins, but for lists. All problems (unknown, malformed, missing a
+/// value, given without having a meaning) are collected and reported together.
 class OptionTable {
   public:
-    explicit OptionTable(const std::string& caption) : description_(caption, 100, 50) {}
+    explicit OptionTable(const std::string& caption);
 
+    /// Options added from now on stand under this heading, in help and recipes.
+    void section(const std::string& heading);
     /// An option with a default. `value` is where it ends up.
     template <class T>
     void add(const std::string& name, T& value, const std::string& help) {
-        description_.add_options()(name.c_str(), with_default(value), help.c_str());
+        add_option(name, with_default(value), help);
     }
     /// An option that may stand alone and then means `implied`.
     template <class T>
     void add(const std::string& name, T& value, const T& implied, const std::string& help) {
-        description_.add_options()(name.c_str(),
-                                   with_default(value)->implicit_value(implied, text(implied)),
-                                   help.c_str());
+        add_option(name, with_default(value)->implicit_value(implied, text(implied)), help);
     }
-    /// Two options that say the same thing in two ways. One of them on the command line beats the
-    /// other in a recipe.
+    /// An option with any number of values: `--input a b`, or `--input a --input b`; in a recipe a
+    /// line each. Values on the command line replace all of the recipe's. A value may contain
+    /// anything; one that begins with -- needs `--stop=--`.
+    void add_list(const std::string& name, std::vector<std::string>& values,
+                  const std::string& help);
+
+    /// Two options that say the same thing in two ways. To give both is a contradiction, but one of
+    /// them on the command line beats the other in a recipe.
     void add_rivals(const std::string& one, const std::string& other);
+
+    /// When an option has no meaning. Giving it then is a mistake, which is reported, also when the
+    /// value given is the default. A recipe must make sense by itself; but where the command line
+    /// gives the option that decides, the recipe's options that depend on it are dropped.
+    ///
+    /// `names` have none when `decider` is one of `values`.
+    void means_nothing_with(const std::vector<std::string>& names, const std::string& decider,
+                            const std::vector<std::string>& values);
+    /// `names` have none unless one of `deciders` isn't at its default.
+    void means_nothing_without(const std::vector<std::string>& names,
+                               const std::vector<std::string>& deciders);
+    /// Options that say what to do this time, rather than what a run is: no recipe has them.
+    void only_on_command_line(const std::vector<std::string>& names);
 
     /// Values from the command line (without program and verb). Problems go to `problems`.
     void parse(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
-    /// Values from a recipe file (INI), for what the command line didn't give.
+    /// Values from a recipe file, for what the command line didn't give.
     void parse_recipe(const std::string& path, std::vector<std::string>& problems);
+    /// Values from the text of resolved(), in a process that has no command line.
+    void parse_resolved(const std::string& text, std::vector<std::string>& problems);
     /// Writes all values to their places. Call once, last.
     void finish(std::vector<std::string>& problems);
 
@@ -46,11 +67,19 @@ class OptionTable {
     bool given(const std::string& name) const;
     /// Its value as text; empty when it wasn't given.
     std::string given_value(const std::string& name) const;
-    /// All options and values as a recipe that gives the same configuration.
+    /// Every option's value as text; a list's values one a line.
+    std::map<std::string, std::string> values() const;
+    /// All options that have a meaning, as lines NAME=VALUE: the same configuration elsewhere.
     std::string resolved() const;
+    /// The same as a recipe to read and keep, without what only the command line has: sections, and
+    /// each option with its help. What isn't set is there as a comment.
+    std::string recipe() const;
     std::string help() const;
 
   private:
+    using Description = boost::program_options::option_description;
+    using Descriptions = boost::program_options::options_description;
+
     /// Boost would show a default of 0.1 as 0.10000000000000001, and false as 0.
     template <class T>
     static std::string text(const T& value) {
@@ -66,14 +95,42 @@ class OptionTable {
         boost::program_options::basic_option<char> option;
         std::string where;
     };
+    /// `name` means nothing with `decider` at one of `values`; or, where there are no values,
+    /// without one of `deciders`.
+    struct Condition {
+        std::string name;
+        std::vector<std::string> deciders, values;
+    };
+
+    void add_option(const std::string& name, const boost::program_options::value_semantic* semantic,
+                    const std::string& help);
+    void parse_lines(const std::string& text, const std::string& source, bool recipe,
+                     std::vector<std::string>& problems);
     void store(const std::vector<Found>& options, std::vector<std::string>& problems);
-    bool rival_given(const std::string& name) const;
-    const boost::program_options::option_description* find(const std::string& name) const;
+    void set_defaults(std::vector<std::string>& problems);
+    void drop_or_report_meaningless(std::vector<std::string>& problems);
+    std::string why_meaningless(const Condition& condition) const;
+    bool on_command_line(const std::string& name) const;
+    bool is_list(const std::string& name) const;
+    bool beaten_by_rival(const std::string& name) const;
+    bool takes_effect(const std::string& name) const;
+    std::vector<std::string> texts(const std::string& name) const;
+    const Description* find(const std::string& name) const;
     std::string unknown(const std::string& name) const;
 
-    boost::program_options::options_description description_;
+    std::string caption_;
+    Descriptions description_;  ///< all, for Boost and for finding
+    struct Section {
+        std::string heading;
+        std::vector<boost::shared_ptr<Description>> options;
+    };
+    std::vector<Section> sections_;
     boost::program_options::variables_map values_;
+    std::map<std::string, std::string> defaults_;  ///< as text
+    std::map<std::string, std::string> where_;     ///< what was given, and where
     std::vector<std::pair<std::string, std::string>> rivals_;
+    std::vector<Condition> conditions_;
+    std::set<std::string> only_on_command_line_;
 };
 
 /// Sets `value` to what `text` names among the choices; adds a problem when it names none.

@@ -40,6 +40,8 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         options.parse(arguments);
         if (options.help) {
             fmt::print("{}", options.table.help());
+        } else if (options.print_config) {
+            fmt::print("{}", options.table.recipe());
         } else {
             const ByteTokenizer tokenizer;
             data = read_dataset(options.data, tokenizer);

@@ -1,7 +1,5 @@
 #include "commands/train_options.hpp"
 
-#include <sstream>
-
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -28,16 +26,24 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     ScheduleConfig& schedule = train.schedule;
     table.add("help", help, true, "this text");
     table.add("config", config_, "recipe: an INI file of these options; the command line beats it");
+    table.add("print-config", print_config, true,
+              "print the recipe of this very run, every option resolved, and don't train");
+    table.section("data");
     table.add("data", data, "training data: FILE.txt (one document) or FILE.jsonl");
     table.add("valid-data", valid_data, "held-out data, same formats");
     table.add("valid-fraction", valid_fraction, "hold out the last part of --data, e.g. 0.1");
+    table.section("saving");
     table.add("save", save_, "folder for checkpoints and metrics.jsonl");
     table.add("overwrite", loop.overwrite, true, "replace an earlier run in the --save folder");
     table.add("resume", resume_, std::string(resume_here),
               "go on from this checkpoint or run folder; alone: from --save's latest");
+    table.add("save-interval", loop.save_interval, "steps between checkpoints; 0: only at the end");
+    table.section("model");
     add_model_options(table, model);
     table.add("init-method-std", model.init_method_std, "standard deviation of initial weights");
     table.add("dropout", model.dropout, "probability of dropping an activation");
+    table.add("seed", train.seed, "of initial weights, order of data, dropout; below 2^56");
+    table.section("batches");
     table.add(
         "sequences", sequences_,
         "documents: each by itself, cut at seq-length; stream: end to end, cut at seq-length");
@@ -45,6 +51,7 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("micro-batch-size", plan.micro_batch_size, "sequences a micro-batch");
     table.add("micro-batch-tokens", plan.micro_batch_tokens,
               "instead: tokens a micro-batch at most (a longer sequence gets its own)");
+    table.section("optimizer");
     table.add("train-iters", schedule.train_iters, "steps");
     table.add("optimizer", optimizer_, "adamw or sgd");
     table.add("lr", schedule.lr, "learning rate after warm-up");
@@ -56,11 +63,11 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("adam-beta2", optimizer.adam_beta2, "decay of the second moment");
     table.add("adam-eps", optimizer.adam_eps, "added to the root of the second moment");
     table.add("clip-grad", optimizer.clip_grad, "largest gradient norm; 0: don't clip");
-    table.add("seed", train.seed, "of initial weights, order of data, dropout; below 2^56");
-    table.add("save-interval", loop.save_interval, "steps between checkpoints; 0: only at the end");
-    table.add("log-interval", log_interval, "steps between lines, when output is not a terminal");
+    table.section("evaluation and logs");
     table.add("eval-interval", loop.eval_interval, "steps between evaluations; 0: only at the end");
+    table.add("log-interval", log_interval, "steps between lines, when output is not a terminal");
     add_log_level(table, log_level_);
+    table.section("machines");
     table.add("ranks-per-node", train.ranks_per_node,
               "cut each machine into nodes of this many ranks (one per NUMA domain); 0: don't");
     table.add("allow-mixed-cpus", train.allow_mixed_cpus, true,
@@ -68,53 +75,33 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add_rivals("micro-batch-size", "micro-batch-tokens");
     table.add_rivals("valid-data", "valid-fraction");
     table.add_rivals("resume", "overwrite");
+    table.means_nothing_with({"adam-beta1", "adam-beta2", "adam-eps"}, "optimizer", {"sgd"});
+    table.means_nothing_with({"min-lr"}, "lr-decay-style", {"constant"});
+    table.means_nothing_without({"eval-interval"}, {"valid-data", "valid-fraction"});
+    table.only_on_command_line({"help", "config", "print-config", "overwrite", "resume"});
 }
 
 void TrainOptions::parse(const std::vector<std::string>& arguments) {
     std::vector<std::string> problems;
     table.parse(arguments, problems);
-    // Asked of the command line alone: a recipe for AdamW may well be run with --optimizer sgd.
-    std::vector<std::string> adam_given;
-    for (const char* name : {"adam-beta1", "adam-beta2", "adam-eps"})
-        if (table.given(name)) adam_given.push_back(std::string("--") + name);
-    const bool min_lr_given = table.given("min-lr");
     const std::string recipe = table.given_value("config");
     if (!recipe.empty()) table.parse_recipe(recipe, problems);
     table.finish(problems);
     if (help) return;
     interpret(problems);
     use_log_level(log_level_, problems);
-    if (train.optimizer.kind == OptimizerKind::sgd && !adam_given.empty())
-        problems.push_back(
-            fmt::format("{} means nothing with --optimizer sgd", fmt::join(adam_given, ", ")));
-    if (train.schedule.decay == LrDecay::constant && min_lr_given)
-        problems.push_back("--min-lr means nothing with --lr-decay-style constant");
-    if (data.empty()) problems.push_back("--data is missing: what to train on");
-    if (save_.empty()) problems.push_back("--save is missing: where to put checkpoints");
-    for (const std::string& path : {data, valid_data, save_, resume_})
-        if (path.find('\n') != std::string::npos)
-            problems.push_back("a file name with a line break in it can't be used");
-    if (!valid_data.empty() && valid_fraction > 0.0)
-        problems.push_back("--valid-data and --valid-fraction contradict each other: give one");
+    if (data.empty() && !print_config) problems.push_back("--data is missing: what to train on");
+    if (save_.empty() && !print_config)
+        problems.push_back("--save is missing: where to put checkpoints");
     if (!(valid_fraction >= 0.0 && valid_fraction < 1.0))
         problems.push_back(
             fmt::format("--valid-fraction must be at least 0 and below 1, not {}", valid_fraction));
-    if (table.given("micro-batch-size") && train.plan.micro_batch_tokens != 0)
-        problems.push_back(
-            "--micro-batch-size and --micro-batch-tokens contradict each other: give one");
-    if (loop.eval_interval > 0 && valid_data.empty() && valid_fraction == 0.0)
-        problems.push_back("--eval-interval needs --valid-data or --valid-fraction");
-    if (!resume_.empty() && loop.overwrite)
-        problems.push_back("--resume and --overwrite contradict each other: give one");
     fail_on(problems, "train");
 }
 
 void TrainOptions::parse_resolved(const std::string& text) {
-    std::vector<std::string> arguments, problems;
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
-        if (line.find('=') + 1 < line.size()) arguments.push_back("--" + line);
-    table.parse(arguments, problems);
+    std::vector<std::string> problems;
+    table.parse_resolved(text, problems);
     table.finish(problems);
     interpret(problems);
     EVENGRAD_CHECK(problems.empty(), "the resolved options of rank 0: {}",
@@ -132,7 +119,7 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
         problems);
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
-    loop.options = table.resolved();
+    loop.options = table.recipe();
     for (const auto& [name, value] : {std::pair{"save-interval", loop.save_interval},
                                       {"log-interval", log_interval},
                                       {"eval-interval", loop.eval_interval}})

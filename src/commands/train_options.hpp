@@ -22,7 +22,7 @@ struct TrainOptions {
     std::string data, valid_data;
     double valid_fraction = 0.0;
     std::int64_t log_interval = 10;
-    bool help = false;
+    bool help = false, print_config = false;
     OptionTable table;
 
   private:

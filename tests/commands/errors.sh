@@ -54,13 +54,12 @@ refuses_options "--valid-data and --valid-fraction contradict each other" \
 refuses_options "--micro-batch-size and --micro-batch-tokens contradict each other" \
     --micro-batch-size 4
 refuses_options "--resume and --overwrite contradict each other" --resume --overwrite
-refuses_options "--adam-beta1, --adam-eps means nothing with --optimizer sgd" \
-    --optimizer sgd --adam-beta1 0.5 --adam-eps 1e-6
+refuses_options "--adam-eps means nothing with --optimizer sgd" --optimizer sgd --adam-eps 1e-6
 refuses_options "--min-lr means nothing with --lr-decay-style constant" \
     --lr-decay-style constant --min-lr 1e-5
 refuses_options "--global-batch-size must be at most" --global-batch-size 9223372036854775807
 refuses_options "--lr must be above 0 and at most 1e9" --lr 1e300
-refuses_options "--eval-interval needs --valid-data or --valid-fraction" --eval-interval 2
+refuses_options "--eval-interval means nothing without --valid-data or --valid-fraction" --eval-interval 2
 refuses 2 0 "--save needs a value" -- train --data "$pairs" --save --lr 1
 refuses 2 0 "2 problems" "--temperature must be between 0 and 100, not -1" \
     "--top-k must be at least 0, not -3" -- \
@@ -87,7 +86,7 @@ refuses 2 2 "broken.ini line 1: unknown option --num-layer (--num-layers?)" \
 
 # The command line beats the recipe (also where it says the same in another way); of a repeated
 # option the last wins.
-printf 'lr = 0.5 # first\nlr=0.25\nmin-lr=0.01\nlr-decay-style=constant\nmicro-batch-size=3\n' > fine.ini
+printf 'lr = 0.5 # first\nlr=0.25\nlr-decay-style=constant\nmicro-batch-size=3\n' > fine.ini
 printf 'seed=7\nseed=8\ntrain-iters=3\n' >> fine.ini
 lr_of() { sed -nE '1s/.*"lr":([^,]*),.*/\1/p' "$1/metrics.jsonl"; }
 small=(train --data "$pairs" --num-layers 1 --hidden-size 16 --num-attention-heads 2 --seq-length 32)
