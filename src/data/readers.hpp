@@ -4,9 +4,42 @@
 #include <filesystem>
 #include <string_view>
 
+#include "data/byte_stream.hpp"
+#include "data/document_sink.hpp"
 #include <evengrad/dataset.hpp>
+#include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
+
+enum class InputFormat {
+    automatic,  ///< by extension: .txt text, .jsonl jsonl, .bin tokens, each also with .gz behind
+    text,
+    jsonl,
+    tokens
+};
+/// What is a document in a text file.
+enum class DocumentRule {
+    file,
+    line,       ///< each line that isn't blank, without its newline
+    blank_line  ///< each paragraph: lines between blank ones, without the last newline
+};
+/// Which of a conversation's messages carry loss, unless the file gives weights.
+enum class MessageLoss { assistant, all };
+
+struct ReadOptions {
+    InputFormat format = InputFormat::automatic;
+    DocumentRule documents = DocumentRule::file;        ///< matters for text only
+    MessageLoss message_loss = MessageLoss::assistant;  ///< matters for JSONL only
+    ByteStream::Progress progress = {};
+};
+
+/// Reads one file ("-": standard input, whose format must be given) into `sink`, in bounded memory:
+/// a JSONL line may have 64 MiB, nothing else is held. data/README.md describes the formats.
+/// @throws UsageError for a format that can't be told or doesn't go with the tokenizer; Error
+/// naming file, line and byte for what is wrong with the file, which has at least one document. The
+/// sink then has documents, perhaps an unfinished one, that are not to be used.
+void read_documents(const std::filesystem::path& path, const ReadOptions& options,
+                    const Tokenizer& tokenizer, DocumentSink& sink);
 
 inline constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 

@@ -1,0 +1,51 @@
+#include "data/formats.hpp"
+#include "data/readers.hpp"
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace {
+
+InputFormat format_of(std::filesystem::path path) {
+    const std::string name = path.string();
+    if (name == "-")
+        throw UsageError("standard input has no extension that tells its format",
+                         "name the format: text, jsonl or tokens");
+    std::string extension = extension_of(path);
+    if (extension == ".gz") extension = extension_of(path.replace_extension());
+    if (extension == ".txt") return InputFormat::text;
+    if (extension == ".jsonl") return InputFormat::jsonl;
+    if (extension == ".bin") return InputFormat::tokens;
+    throw Error(fmt::format("{}: unknown kind of data file{}", name,
+                            extension.empty() ? " (no extension)" : ""),
+                "known are .txt (text), .jsonl (one JSON object a line) and .bin (token ids), "
+                "each also with .gz behind");
+}
+
+}  // namespace
+
+void read_documents(const std::filesystem::path& path, const ReadOptions& options,
+                    const Tokenizer& tokenizer, DocumentSink& sink) {
+    const InputFormat format =
+        options.format == InputFormat::automatic ? format_of(path) : options.format;
+    if (format == InputFormat::tokens && tokenizer.spec().kind == "byte")
+        throw UsageError(
+            fmt::format("{}: token ids of another tokenizer, not bytes", path.string()),
+            "say which vocabulary they are of: --tokenizer ids:VOCABULARY:END_OF_TEXT; "
+            "GPT-2's is ids:50257:50256");
+    ByteStream in(path, options.progress);
+    sink.begin_file(path.string());
+    if (format == InputFormat::text)
+        read_text(in, options.documents, tokenizer, sink);
+    else if (format == InputFormat::jsonl)
+        read_jsonl(in, options.message_loss, tokenizer, sink);
+    else
+        read_tokens(in, tokenizer, sink);
+}
+
+void skip_byte_order_mark(ByteStream& in) {
+    while (in.bytes().size() < byte_order_mark.size() && in.more()) continue;
+    if (in.bytes().starts_with(byte_order_mark)) in.consume(byte_order_mark.size());
+}
+
+}  // namespace evengrad
