@@ -50,8 +50,9 @@ enum class TensorPart { weights = 0, exp_avg = 1, exp_avg_sq = 2 };
 void read_checkpoint_tensor(const std::filesystem::path& file, const Tensor& tensor,
                             TensorPart part, std::span<float> values);
 
-/// The weights as a flat array, as Gpt takes it: [table.flat_size()]. @local
-std::vector<float> read_checkpoint_weights(const CheckpointInfo& info, const ParameterTable& table);
+/// The weights as Gpt takes them. flat: [table.flat_size()]; gaps between tensors stay. @local
+void read_checkpoint_weights(const CheckpointInfo& info, const ParameterTable& table,
+                             std::span<float> flat);
 
 /// Digest of weights, moments and resume state: the same as Trainer::digest(). @local
 std::string checkpoint_digest(const CheckpointInfo& info);

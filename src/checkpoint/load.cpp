@@ -129,14 +129,12 @@ void read_checkpoint_tensor(const fs::path& file, const Tensor& tensor, TensorPa
             "use an earlier checkpoint");
 }
 
-std::vector<float> read_checkpoint_weights(const CheckpointInfo& info,
-                                           const ParameterTable& table) {
-    std::vector<float> flat(static_cast<std::size_t>(table.flat_size()), 0.0f);
+void read_checkpoint_weights(const CheckpointInfo& info, const ParameterTable& table,
+                             std::span<float> flat) {
     for (const Tensor& tensor : table.tensors())
         read_checkpoint_tensor(info.path, tensor, TensorPart::weights,
-                               std::span(flat).subspan(static_cast<std::size_t>(tensor.offset),
-                                                       static_cast<std::size_t>(tensor.count)));
-    return flat;
+                               flat.subspan(static_cast<std::size_t>(tensor.offset),
+                                            static_cast<std::size_t>(tensor.count)));
 }
 
 std::string checkpoint_digest(const CheckpointInfo& info) {

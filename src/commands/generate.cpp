@@ -1,60 +1,146 @@
 #include "train/generate.hpp"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <optional>
 
 #include <fmt/core.h>
 
+#include "base/log.hpp"
+#include "base/output_file.hpp"
 #include "commands/options.hpp"
+#include "commands/prompts.hpp"
 #include "commands/verbs.hpp"
 #include <evengrad/checkpoint.hpp>
-#include <evengrad/dataset.hpp>
 #include <evengrad/error.hpp>
 
 namespace evengrad {
 
-int generate_command(const Arguments& arguments) {
-    bool help = false;
-    std::string checkpoint, prompt;
+namespace {
+
+struct GenerateOptions {
     GenerateConfig config;
+    std::string checkpoint, prompt, prompts, output;
+    bool help = false;
+
+    /// @throws UsageError with all problems.
+    explicit GenerateOptions(const Arguments& arguments);
+};
+
+GenerateOptions::GenerateOptions(const Arguments& arguments) {
+    std::string stop;
     OptionTable table("evengrad generate: text from a checkpoint");
     table.add("help", help, true, "this text");
     table.add("checkpoint", checkpoint, "checkpoint file or run folder");
     table.add("prompt", prompt, "text to go on from");
-    table.add("max-new-tokens", config.max_new_tokens, "bytes to generate at most");
-    table.add("temperature", config.temperature,
+    table.add(
+        "prompts", prompts,
+        "many instead: FILE.txt, a prompt a line, or FILE.jsonl with {\"prompt\": ...} lines");
+    table.add("output", output,
+              "file for the results of --prompts, as JSON lines; otherwise they are printed");
+    table.add("max-new-tokens", config.max_new_tokens, "tokens to generate at most");
+    table.add("stop", stop,
+              "end before this text; before any of several: a JSON array, [\"Q:\", \"\\n\"]");
+    table.add("temperature", config.sampling.temperature,
               "1: as trained, lower: likelier text, 0: likeliest");
-    table.add("top-k", config.top_k, "choose among this many likeliest tokens; 0: among all");
-    table.add("seed", config.seed, "same seed, same text");
+    table.add("top-k", config.sampling.top_k,
+              "choose among this many likeliest tokens; 0: among all");
+    table.add("top-p", config.sampling.top_p,
+              "choose among the fewest likeliest tokens with this probability together; 1: all");
+    table.add("seed", config.sampling.seed, "same seed and prompt, same text; below 2^56");
     std::vector<std::string> problems;
     table.parse(arguments, problems);
     table.finish(problems);
     if (help) {
         fmt::print("{}", table.help());
-        return 0;
+        return;
     }
     if (checkpoint.empty()) problems.push_back("--checkpoint is missing: what to generate from");
+    if (table.given("prompt") && table.given("prompts"))
+        problems.push_back("--prompt and --prompts contradict each other: give one");
+    if (table.given("output") && !table.given("prompts"))
+        problems.push_back("--output is for the results of --prompts, which is missing");
+    try {
+        check_utf8(prompt);
+    } catch (const Error& error) {
+        problems.push_back(fmt::format("--prompt: {}", error.what()));
+    }
+    if (table.given("stop")) config.stop = parse_stops(stop, problems);
     const auto more = config.validate();
     problems.insert(problems.end(), more.begin(), more.end());
     fail_on(problems, "generate");
+}
 
+/// Writes to standard output, now. @throws Error when it can't.
+void print_now(std::string_view text) {
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+        throw Error(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
+}
+
+/// Says once if prompts don't fit the model's window. @throws Error naming the prompt that has no
+/// tokens.
+void check_prompts(const Generator& generator, const std::vector<Prompt>& prompts) {
+    std::size_t cut = 0;
+    for (const Prompt& prompt : prompts) try {
+            cut += static_cast<std::int64_t>(generator.encode(prompt.text).size()) >
+                   generator.window();
+        } catch (const Error& error) {
+            throw Error(fmt::format("{}: {}", prompt.where, error.what()), error.hint());
+        }
+    if (cut > 0)
+        log_warning(fmt::format(
+            "{} longer than the model's {} tokens: it sees the last of them only",
+            prompts.size() == 1 ? "the prompt is"
+                                : fmt::format("{} of {} prompts are", cut, prompts.size()),
+            generator.window()));
+}
+
+void answer_all(Generator& generator, const std::vector<Prompt>& prompts,
+                std::optional<OutputFile>& output) {
+    for (const Prompt& prompt : prompts) {
+        const std::string line = result_line(prompt, generator(prompt.text, prompt.repetition, {}));
+        if (output)
+            output->write(line);
+        else
+            print_now(line);
+    }
+    if (output) output->publish();
+}
+
+}  // namespace
+
+int generate_command(const Arguments& arguments) {
+    GenerateOptions options(arguments);
+    if (options.help) return 0;
     prepare_machine();
-    const CheckpointInfo info = read_checkpoint_info(find_checkpoint(checkpoint));
-    const ByteTokenizer tokenizer;
-    if (info.model.vocab_size != ByteTokenizer::vocabulary_size)
-        throw Error(fmt::format("{}: a vocabulary of {}, the byte tokenizer has {}",
-                                info.path.string(), info.model.vocab_size,
-                                ByteTokenizer::vocabulary_size));
-    const ParameterTable parameters(info.model);
-    const auto weights = read_checkpoint_weights(info, parameters);
-    std::vector<std::int32_t> tokens{ByteTokenizer::end_of_text};
-    tokenizer.encode(prompt, tokens);
-    fmt::print("{}", prompt);
+    // What can be refused is refused before the weights are read.
+    const bool many = !options.prompts.empty();
+    std::vector<Prompt> prompts;
+    if (many)
+        prompts = read_prompts(options.prompts);
+    else
+        prompts.push_back({options.prompt, 0, "--prompt"});
+    std::optional<OutputFile> output;
+    if (!options.output.empty()) output.emplace(options.output);
+
+    const CheckpointInfo info = read_checkpoint_info(find_checkpoint(options.checkpoint));
+    const auto tokenizer = make_tokenizer(TokenizerSpec{});
+    const ParameterTable table(info.model);
+    AlignedBuffer<float> weights(table.flat_size());
+    read_checkpoint_weights(info, table, weights.span());
+    Generator generator(info.model, table, weights.data(), *tokenizer, options.config);
+    check_prompts(generator, prompts);
+    if (many) {
+        answer_all(generator, prompts, output);
+        return 0;
+    }
     // Bytes as they come: a terminal puts the characters together.
-    generate(info.model, parameters, weights, config, tokens, [&](std::int32_t token) {
-        std::fputs(tokenizer.decode({&token, 1}).c_str(), stdout);
-        std::fflush(stdout);
-    });
-    fmt::print("\n");
+    print_now(options.prompt);
+    const bool numbers = tokenizer->spec().kind == "ids";  // which are to stay apart
+    if (numbers && !options.prompt.empty() && options.prompt.back() != ' ') print_now(" ");
+    generator(options.prompt, 0, print_now);
+    print_now("\n");
     return 0;
 }
 

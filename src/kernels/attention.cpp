@@ -14,7 +14,8 @@ namespace {
 /// sequence costs little more than the causal half of the square.
 constexpr Index query_block = 64;
 
-/// One head of one sequence: where its rows lie.
+/// One head of one sequence: where its rows lie. Query i is that of key past + i, where past is how
+/// many more keys there are than queries.
 template <class T>
 struct Head {
     ConstMatrixView<T> q, k, v;
@@ -27,6 +28,35 @@ Head<T> head_of(const T* qkv, Index first_row, Index length, AttentionShape shap
     return {matrix(q, length, shape.head_size, stride),
             matrix(q + shape.channels(), length, shape.head_size, stride),
             matrix(q + 2 * shape.channels(), length, shape.head_size, stride)};
+}
+
+/// out = softmax(q k^T / sqrt(head_size), causal) v of one head, a block of queries at a time.
+/// `see(i, row, seen, log_sum)` may change query i's probabilities row[0 .. seen) before their use.
+/// scores: scratch, [query_block, keys].
+template <class T, class Function>
+void attend(const Head<T>& head, T* scores, MatrixOut<T> out, Function&& see) {
+    const Index queries = head.q.rows(), past = head.k.rows() - queries;
+    const T scale = T(1) / std::sqrt(static_cast<T>(head.q.cols()));
+    for (Index begin = 0; begin < queries; begin += query_block) {
+        const Index count = std::min(query_block, queries - begin);
+        const Index reach = past + begin + count;  // keys that any query of the block sees
+        MatrixView<T> p = matrix(scores, count, reach);
+        multiply<T>(head.q.middleRows(begin, count), Transpose::no, head.k.middleRows(0, reach),
+                    Transpose::yes, p, T(0), scale);
+        for (Index i = 0; i < count; ++i) {
+            T* row = scores + i * reach;
+            const Index seen = past + begin + i + 1;
+            const T largest = lane_max(row, seen);
+            for (Index j = 0; j < seen; ++j) row[j] = exponential(row[j] - largest);
+            const T total = lane_sum<T>(seen, [&](Index j) { return row[j]; });
+            const T inverse = T(1) / total;
+            for (Index j = 0; j < seen; ++j) row[j] *= inverse;
+            std::fill(row + seen, row + reach, T(0));
+            see(begin + i, row, seen, largest + std::log(total));
+        }
+        multiply<T>(p, Transpose::no, head.v.middleRows(0, reach), Transpose::no,
+                    out.middleRows(begin, count));
+    }
 }
 
 std::uint32_t dropout_site(Index layer, Index head) {
@@ -47,7 +77,6 @@ void attention_forward(const T* qkv, std::span<const std::int32_t> lengths,
                        const DropoutKey& dropout, Index layer, Arena& arena, T* out, T* log_sum) {
     Index tokens = 0;
     for (const std::int32_t length : lengths) tokens += length;
-    const T scale = T(1) / std::sqrt(static_cast<T>(shape.head_size));
     const bool drops = dropout.probability > 0.0;
     Index first_row = 0;
     for (std::size_t s = 0; s < lengths.size(); ++s) {
@@ -55,38 +84,33 @@ void attention_forward(const T* qkv, std::span<const std::int32_t> lengths,
         const Arena::Frame frame(arena);
         T* scores = arena.take<T>(query_block * length);
         T* factors = drops ? arena.take<T>(length) : nullptr;
-        for (Index h = 0; h < shape.heads; ++h) {
-            const Head<T> head = head_of(qkv, first_row, length, shape, h);
-            for (Index begin = 0; begin < length; begin += query_block) {
-                const Index count = std::min(query_block, length - begin);
-                const Index reach = begin + count;  // keys that any query of the block sees
-                MatrixView<T> p = matrix(scores, count, reach);
-                multiply<T>(head.q.middleRows(begin, count), Transpose::no,
-                            head.k.middleRows(0, reach), Transpose::yes, p, T(0), scale);
-                for (Index i = 0; i < count; ++i) {
-                    T* row = scores + i * reach;
-                    const Index seen = begin + i + 1;
-                    const T largest = lane_max(row, seen);
-                    for (Index j = 0; j < seen; ++j) row[j] = exponential(row[j] - largest);
-                    const T total = lane_sum<T>(seen, [&](Index j) { return row[j]; });
-                    const T inverse = T(1) / total;
-                    for (Index j = 0; j < seen; ++j) row[j] *= inverse;
-                    std::fill(row + seen, row + reach, T(0));
-                    log_sum[h * tokens + first_row + begin + i] = largest + std::log(total);
-                    if (drops) {
-                        dropout_factors(dropout, dropout_site(layer, h),
-                                        static_cast<std::uint32_t>(keys[s]),
-                                        static_cast<std::uint32_t>(begin + i), seen, factors);
-                        multiply_into(row, factors, seen);
-                    }
-                }
-                multiply<T>(
-                    p, Transpose::no, head.v.middleRows(0, reach), Transpose::no,
-                    matrix(out + (first_row + begin) * shape.channels() + h * shape.head_size,
-                           count, shape.head_size, shape.channels()));
-            }
-        }
+        for (Index h = 0; h < shape.heads; ++h)
+            attend<T>(head_of(qkv, first_row, length, shape, h), scores,
+                      matrix(out + first_row * shape.channels() + h * shape.head_size, length,
+                             shape.head_size, shape.channels()),
+                      [&](Index i, T* row, Index seen, T row_log_sum) {
+                          log_sum[h * tokens + first_row + i] = row_log_sum;
+                          if (!drops) return;
+                          dropout_factors(dropout, dropout_site(layer, h),
+                                          static_cast<std::uint32_t>(keys[s]),
+                                          static_cast<std::uint32_t>(i), seen, factors);
+                          multiply_into(row, factors, seen);
+                      });
         first_row += length;
+    }
+}
+
+template <class T>
+void attention_extend(const T* queries, Index stride, Index n, const T* keys, const T* values,
+                      Index past, AttentionShape shape, Arena& arena, T* out) {
+    const Arena::Frame frame(arena);
+    const Index c = shape.channels(), width = shape.head_size;
+    T* scores = arena.take<T>(std::min(query_block, n) * (past + n));
+    for (Index h = 0; h < shape.heads; ++h) {
+        const Head<T> head{matrix(queries + h * width, n, width, stride),
+                           matrix(keys + h * width, past + n, width, c),
+                           matrix(values + h * width, past + n, width, c)};
+        attend<T>(head, scores, matrix(out + h * width, n, width, c), [](Index, T*, Index, T) {});
     }
 }
 
@@ -163,13 +187,15 @@ void attention_backward(const T* qkv, const T* out, const T* log_sum, const T* d
     }
 }
 
-#define EVENGRAD_INSTANTIATE(T)                                                       \
-    template std::size_t attention_scratch<T>(Index);                                 \
-    template void attention_forward<T>(const T*, std::span<const std::int32_t>,       \
-                                       std::span<const std::int32_t>, AttentionShape, \
-                                       const DropoutKey&, Index, Arena&, T*, T*);     \
-    template void attention_backward<T>(                                              \
-        const T*, const T*, const T*, const T*, std::span<const std::int32_t>,        \
+#define EVENGRAD_INSTANTIATE(T)                                                          \
+    template std::size_t attention_scratch<T>(Index);                                    \
+    template void attention_forward<T>(const T*, std::span<const std::int32_t>,          \
+                                       std::span<const std::int32_t>, AttentionShape,    \
+                                       const DropoutKey&, Index, Arena&, T*, T*);        \
+    template void attention_extend<T>(const T*, Index, Index, const T*, const T*, Index, \
+                                      AttentionShape, Arena&, T*);                       \
+    template void attention_backward<T>(                                                 \
+        const T*, const T*, const T*, const T*, std::span<const std::int32_t>,           \
         std::span<const std::int32_t>, AttentionShape, const DropoutKey&, Index, Arena&, T*);
 EVENGRAD_INSTANTIATE(float)
 EVENGRAD_INSTANTIATE(double)

@@ -30,6 +30,14 @@ void attention_forward(const T* qkv, std::span<const std::int32_t> lengths,
                        std::span<const std::int32_t> keys, AttentionShape shape,
                        const DropoutKey& dropout, Index layer, Arena& arena, T* out, T* log_sum);
 
+/// The same for the last n tokens of one sequence, whose keys and values are kept apart.
+///
+/// queries: [n, .] rows `stride` apart. keys, values: [past + n, channels]. out: [n, channels].
+/// Needs attention_scratch(past + n) of the arena.
+template <class T>
+void attention_extend(const T* queries, Index stride, Index n, const T* keys, const T* values,
+                      Index past, AttentionShape shape, Arena& arena, T* out);
+
 /// d_qkv: [N, 3 channels], overwritten. d_out: [N, channels].
 template <class T>
 void attention_backward(const T* qkv, const T* out, const T* log_sum, const T* d_out,

@@ -8,9 +8,32 @@ void sgemm_(const char*, const char*, const int*, const int*, const int*, const 
 void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*,
             const double*, const int*, const double*, const int*, const double*, double*,
             const int*);
+void sgemv_(const char*, const int*, const int*, const float*, const float*, const int*,
+            const float*, const int*, const float*, float*, const int*);
+void dgemv_(const char*, const int*, const int*, const double*, const double*, const int*,
+            const double*, const int*, const double*, double*, const int*);
 }
 
 namespace evengrad {
+
+namespace {
+
+/// c = alpha a op(b) + beta c for one row; the elements of `a` are `step` apart.
+template <class T>
+void multiply_row(const T* a, int step, MatrixIn<T> b, Transpose transpose_b, MatrixOut<T>& c,
+                  T beta, T alpha) {
+    // Row-major b is the transposed column-major one.
+    const int m = narrow<int>(b.cols()), n = narrow<int>(b.rows());
+    const int ldb = narrow<int>(b.outerStride()), one = 1;
+    const char op = transpose_b == Transpose::yes ? 'T' : 'N';
+    if constexpr (std::is_same_v<T, float>) {
+        sgemv_(&op, &m, &n, &alpha, b.data(), &ldb, a, &step, &beta, c.data(), &one);
+    } else {
+        dgemv_(&op, &m, &n, &alpha, b.data(), &ldb, a, &step, &beta, c.data(), &one);
+    }
+}
+
+}  // namespace
 
 template <class T>
 void multiply(MatrixIn<T> a, Transpose transpose_a, MatrixIn<T> b, Transpose transpose_b,
@@ -22,6 +45,12 @@ void multiply(MatrixIn<T> a, Transpose transpose_a, MatrixIn<T> b, Transpose tra
                    "shapes of a matrix product: {}x{} times {}x{} into {}x{}", a.rows(), a.cols(),
                    b.rows(), b.cols(), c.rows(), c.cols());
     if (c.size() == 0) return;
+    if (c.rows() == 1) {
+        const bool strided = transpose_a == Transpose::yes;
+        multiply_row<T>(a.data(), strided ? narrow<int>(a.outerStride()) : 1, b, transpose_b, c,
+                        beta, alpha);
+        return;
+    }
     // A row-major matrix is the transposed column-major one: c^T = op(b)^T op(a)^T.
     const int m = narrow<int>(c.cols()), n = narrow<int>(c.rows()), k = narrow<int>(inner);
     const int lda = narrow<int>(b.outerStride()), ldb = narrow<int>(a.outerStride());

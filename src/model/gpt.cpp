@@ -164,9 +164,10 @@ void Gpt<T>::forward_trunk(Pass& pass) {
 
     // x = wte[token] + wpe[position]
     T* x = pass.blocks.front().input;
+    const Index past = pass.cache ? pass.cache->length() : 0;
     Index row = 0;
     for (const std::int32_t length : pass.batch.lengths) {
-        for (Index position = 0; position < length; ++position, ++row) {
+        for (Index position = past; position < past + length; ++position, ++row) {
             const Index token = pass.batch.tokens[static_cast<std::size_t>(row)];
             std::copy_n(pass.parameter(wte_) + token * c, c, x + row * c);
             add_into(x + row * c, pass.parameter(wpe_) + position * c, c);
@@ -190,8 +191,14 @@ void Gpt<T>::forward_block(Pass& pass, Index layer, T* output) {
     layer_norm_statistics(a.input, n, c, a.mean_1, a.rstd_1);
     norm(pass, w.ln_1, a.input, a.mean_1, a.rstd_1, n, pass.normalized);
     linear(pass, w.qkv, pass.normalized, a.qkv);
-    attention_forward(a.qkv, pass.batch.lengths, pass.batch.keys, heads, pass.dropout, layer,
-                      arena_, a.attention, a.log_sum);
+    if (pass.cache) {
+        pass.cache->put(layer, a.qkv, n);
+        attention_extend(a.qkv, 3 * c, n, pass.cache->keys(layer), pass.cache->values(layer),
+                         pass.cache->length(), heads, arena_, a.attention);
+    } else {
+        attention_forward(a.qkv, pass.batch.lengths, pass.batch.keys, heads, pass.dropout, layer,
+                          arena_, a.attention, a.log_sum);
+    }
     linear(pass, w.attn_proj, a.attention, a.middle);
     drop_rows(pass, 2 * layer + 1, a.middle);
     add_into(a.middle, a.input, n * c);

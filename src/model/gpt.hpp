@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/aligned.hpp"
 #include "kernels/rows.hpp"
 #include "model/gradient_sink.hpp"
+#include "model/key_value_cache.hpp"
 #include <evengrad/model.hpp>
 #include <evengrad/plan.hpp>
 
@@ -49,6 +51,12 @@ class Gpt {
     /// Logits of the positions whose weight is not 0, in order. logits: [those, vocab_size].
     void logits(const T* weights, const MicroBatch& batch, T* logits);
 
+    /// Logits of the last of `tokens`, which follow those in the cache and join it: at least one,
+    /// no more than it has room for. logits: [vocab_size], as logits() gives for the whole
+    /// sequence, to rounding. Needs reserve({tokens, tokens in the cache then, 1}, false).
+    void extend(const T* weights, KeyValueCache<T>& cache, std::span<const std::int32_t> tokens,
+                T* logits);
+
   private:
     struct BlockTensors {
         Index ln_1, qkv, attn_proj, ln_2, fc, mlp_proj;  ///< the weight; its bias is the next
@@ -60,6 +68,7 @@ class Gpt {
 
     void forward_trunk(Pass& pass);
     void forward_block(Pass& pass, Index layer, T* output);
+    void row_logits(const Pass& pass, Index row, T* logits);
     double head(Pass& pass, bool backward);
     void backward_block(Pass& pass, Index layer);
     void backward_embedding(Pass& pass);

@@ -104,22 +104,43 @@ void Gpt<T>::backward_embedding(Pass& pass) {
     pass.sink->add_cross_term(2.0 * cross);
 }
 
+/// Logits of one of the trunk's rows. logits: [vocab_size]
+template <class T>
+void Gpt<T>::row_logits(const Pass& pass, Index row, T* logits) {
+    const Index c = config_.hidden_size, v = config_.vocab_size;
+    const T* x = pass.output + row * c;
+    T mean, rstd;
+    layer_norm_statistics(x, 1, c, &mean, &rstd);
+    norm(pass, ln_f_, x, &mean, &rstd, 1, pass.normalized);
+    multiply<T>(matrix(static_cast<const T*>(pass.normalized), 1, c), Transpose::no,
+                matrix(pass.parameter(wte_), v, c), Transpose::yes, matrix(logits, 1, v));
+}
+
 template <class T>
 void Gpt<T>::logits(const T* weights, const MicroBatch& batch, T* logits) {
     const Arena::Frame frame(arena_);
-    const Index c = config_.hidden_size, v = config_.vocab_size;
     Pass pass(*table_, weights, batch, DropoutKey{}, nullptr);
     forward_trunk(pass);
-    T* mean = arena_.take<T>(1);
-    T* rstd = arena_.take<T>(1);
     for (Index i = 0; i < pass.tokens; ++i) {
         if (batch.weights[static_cast<std::size_t>(i)] == 0.0f) continue;
-        layer_norm_statistics(pass.output + i * c, 1, c, mean, rstd);
-        norm(pass, ln_f_, pass.output + i * c, mean, rstd, 1, pass.normalized);
-        multiply<T>(matrix(static_cast<const T*>(pass.normalized), 1, c), Transpose::no,
-                    matrix(pass.parameter(wte_), v, c), Transpose::yes, matrix(logits, 1, v));
-        logits += v;
+        row_logits(pass, i, logits);
+        logits += config_.vocab_size;
     }
+}
+
+template <class T>
+void Gpt<T>::extend(const T* weights, KeyValueCache<T>& cache, std::span<const std::int32_t> tokens,
+                    T* logits) {
+    const auto count = static_cast<std::int32_t>(tokens.size());
+    EVENGRAD_CHECK(count > 0 && count <= cache.capacity() - cache.length(),
+                   "{} tokens behind {} in a cache for {}", count, cache.length(),
+                   cache.capacity());
+    const Arena::Frame frame(arena_);
+    Pass pass(*table_, weights, {{&count, 1}, {}, {}, tokens, {}, {}}, DropoutKey{}, nullptr);
+    pass.cache = &cache;
+    forward_trunk(pass);
+    cache.advance(count);
+    row_logits(pass, count - 1, logits);
 }
 
 template double Gpt<float>::head(Pass&, bool);
@@ -128,5 +149,9 @@ template void Gpt<float>::backward_embedding(Pass&);
 template void Gpt<double>::backward_embedding(Pass&);
 template void Gpt<float>::logits(const float*, const MicroBatch&, float*);
 template void Gpt<double>::logits(const double*, const MicroBatch&, double*);
+template void Gpt<float>::extend(const float*, KeyValueCache<float>&, std::span<const std::int32_t>,
+                                 float*);
+template void Gpt<double>::extend(const double*, KeyValueCache<double>&,
+                                  std::span<const std::int32_t>, double*);
 
 }  // namespace evengrad

@@ -27,6 +27,7 @@ struct Gpt<T>::Pass {
     DropoutKey dropout;
     GradientSink<T>* sink;
     Index tokens;
+    KeyValueCache<T>* cache = nullptr;  ///< of the one sequence whose tokens go on here
 
     std::vector<BlockActivations> blocks;
     T* output = nullptr;        ///< [N, hidden] of the last block

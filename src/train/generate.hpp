@@ -1,33 +1,60 @@
-// Text from a trained model, one token at a time.
+// Text from a trained model.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include <evengrad/model.hpp>
+#include "model/gpt_decoder.hpp"
+#include "train/sampling.hpp"
+#include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
 
 struct GenerateConfig {
+    SamplingConfig sampling;
     std::int64_t max_new_tokens = 200;
-    double temperature = 1.0;  ///< 0: always the likeliest token
-    std::int64_t top_k = 0;    ///< choose among this many likeliest tokens; 0: among all
-    std::uint64_t seed = 1234;
+    std::vector<std::string> stop;  ///< the text ends before the first of these (StopText)
 
     std::vector<std::string> validate() const;  ///< all problems at once
 };
 
-/// The token that follows, from logits [vocabulary]. Draw `position` of `seed`: the same numbers
-/// give the same token. Ties go to the smaller token.
-std::int32_t sample(const GenerateConfig& config, std::vector<float> logits, std::int64_t position);
+/// Why a text ended.
+enum class StoppedBy { end_of_text, stop, max_new_tokens };
+std::string_view name_of(StoppedBy reason);
 
-/// Continues `tokens` until end_of_text or max_new_tokens; the model sees the last seq_length of
-/// them. `emit` gets each new token. Returns all tokens. @local
-std::vector<std::int32_t> generate(const GptConfig& model, const ParameterTable& table,
-                                   const std::vector<float>& weights, const GenerateConfig& config,
-                                   std::vector<std::int32_t> tokens,
-                                   const std::function<void(std::int32_t)>& emit);
+struct GeneratedText {
+    std::string text;         ///< any bytes: a model may put them in a row that is not UTF-8
+    std::int64_t tokens = 0;  ///< drawn, those of a stop string and of end_of_text included
+    StoppedBy stopped_by = StoppedBy::max_new_tokens;
+};
+
+/// Continues prompts, one after another. @local
+class Generator {
+  public:
+    /// `weights` is the flat parameter array; it and the table must outlive this.
+    /// @throws Error when the model's vocabulary is not the tokenizer's.
+    Generator(const GptConfig& model, const ParameterTable& table, const float* weights,
+              const Tokenizer& tokenizer, GenerateConfig config);
+
+    /// Tokens of a prompt that the model can see at once.
+    std::int64_t window() const { return window_; }
+    /// A prompt's tokens: end_of_text, which begins every document, then those of the text.
+    std::vector<std::int32_t> encode(std::string_view prompt) const;
+
+    /// A function of weights, configuration, prompt, and of `repetition`, which lets the same
+    /// prompt get other texts; of nothing that was generated before. `emit`, unless empty, gets the
+    /// text as it comes, piece by piece.
+    GeneratedText operator()(std::string_view prompt, std::uint32_t repetition,
+                             const std::function<void(std::string_view)>& emit);
+
+  private:
+    const Tokenizer& tokenizer_;
+    GenerateConfig config_;
+    std::int64_t window_;
+    GptDecoder<float> decoder_;
+};
 
 }  // namespace evengrad

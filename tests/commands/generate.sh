@@ -22,7 +22,8 @@ help_lists train config= data= valid-data= valid-fraction=0 save= overwrite=fals
     seed=1234 save-interval=0 log-interval=10 eval-interval=0 ranks-per-node=0 \
     allow-mixed-cpus=false
 grep -q -- '--resume' out || fail "train --help: no --resume"
-help_lists generate checkpoint= prompt= max-new-tokens=200 temperature=1 top-k=0 seed=1234
+help_lists generate checkpoint= prompt= prompts= output= max-new-tokens=200 stop= temperature=1 \
+    top-k=0 top-p=1 seed=1234
 help_lists inspect digest=false
 help_lists bench num-layers=6 hidden-size=384 num-attention-heads=6 seq-length=256 \
     micro-batch-size=8 micro-batches-per-rank=2 ranks-per-node=0 steps=5
@@ -58,11 +59,92 @@ generated c --seed 2
 generated cold1 --temperature 0 --seed 1
 generated cold2 --temperature 0 --seed 2
 generated one --top-k 1 --seed 3
+generated nucleus --top-p 1e-9 --seed 3
 cmp a b || fail "the same seed gives another text"
 ! cmp -s a c || fail "another seed gives the same text"
 cmp cold1 cold2 || fail "temperature 0 depends on the seed"
 cmp cold1 one || fail "the likeliest of one is not the likeliest"
+cmp cold1 nucleus || fail "the smallest nucleus is not the likeliest"
 ! cmp -s a cold1 || fail "temperature 0 changes nothing"
+
+# Far beyond the model's 96 tokens, twice; the beginning is that of the shorter text.
+for name in long1 long2; do
+    succeeds 0 generate --checkpoint run --prompt "Ahab said" --max-new-tokens 400 --seed 1
+    mv out $name
+done
+cmp long1 long2 || fail "the same seed gives another long text"
+[ "$(wc -c < long1)" -gt 100 ] || fail "the long text is short: $(cat long1)"
+cmp -s -n "$(($(wc -c < a) - 1))" a long1 || fail "--max-new-tokens changes the text before its end"
+
+# A prompt longer than the model's window: said once, and the last tokens count.
+tail=$(printf 'b%.0s' {1..96})
+generated_after() {
+    succeeds 0 generate --checkpoint run --prompt "$1$tail" --max-new-tokens 20 --temperature 0
+    [ "$(grep -c 'longer than the model' err)" = 1 ] || fail "$last: said otherwise: $(cat err)"
+    sed "s/^.*$tail//" out
+}
+[ "$(generated_after one)" = "$(generated_after two)" ] || fail "what the model can't see matters"
+
+# A file of prompts: each result is that of the prompt alone, whatever stands around it.
+printf 'Ahab said\nThe whale\n\nAhab said\n' > prompts.txt
+printf '%s\n' '{"prompt": "The whale", "completion": "?"}' '{"prompt": "line\nbreak"}' \
+    '{"prompt": "Ahab said"}' > prompts.jsonl
+echo "The whale" > whale.txt
+results() { # FILE OPTIONS...: results of a file of prompts
+    succeeds 0 generate --checkpoint run --max-new-tokens 40 --seed 1 --prompts "$@"
+}
+results whale.txt
+cp out whale
+grep -qE '^\{"prompt":"The whale","text":".+","tokens":[0-9]+,"stopped_by":"(max_new_tokens|end_of_text)"\}$' \
+    whale || fail "$last: $(cat whale)"
+results prompts.txt
+[ "$(wc -l < out)" = 3 ] || fail "three prompts, $(wc -l < out) results"
+sed -n 2p out | cmp - whale || fail "the prompt before changes a text"
+[ "$(sed -n 1p out)" != "$(sed -n 3p out)" ] || fail "a prompt given twice has one text"
+sed -n 1p out > ahab
+echo old > results
+results prompts.jsonl --output results
+[ ! -s out ] || fail "$last: prints $(cat out)"
+sed -n 1p results | cmp - whale || fail "the kind of file changes a text"
+sed -n 3p results | cmp - ahab || fail "a prompt's place in the file changes its text"
+[ "$(wc -l < results)" = 3 ] || fail "$last: $(cat results)"
+[ ! -e results.tmp ] || fail "a part of a file stays"
+
+# Stop strings, one or several. (What exactly they do: train_generate, train_stop_text.) Letters
+# that JSON's escapes don't have; the model's bytes are nearly random.
+letters=(g h i j k l m o p q s v w x y z G H I J K L M N O P Q R S T U V W X Y Z)
+stops=$(printf ',"%s"' "${letters[@]}")
+results prompts.txt --stop "[${stops:1}]"
+grep -q '"stopped_by":"stop"' out || fail "$last: $(cat out)"
+pattern=$(printf '%s' "${letters[@]}")
+! sed 's/.*"text"://; s/,"tokens".*//' out | grep -q "[$pattern]" || fail "$last: goes on: $(cat out)"
+results prompts.txt --max-new-tokens 4000 --stop w
+grep -qE '"stopped_by":"(stop|end_of_text)"' out || fail "$last: $(cat out)"
+
+# A bad file leaves earlier results as they are, and names the line.
+printf '{"prompt": "a"}\n{"prompt": 1}\n' > bad.jsonl
+cp results before
+refuses 1 0 'bad.jsonl line 2: has no "prompt" that is a text' -- \
+    generate --checkpoint run --prompts bad.jsonl --output results
+refuses 1 0 "cannot write none/results: No such file or directory" -- \
+    generate --checkpoint run --prompts prompts.txt --output none/results
+refuses 1 0 "none.txt: there is no such file" -- generate --checkpoint run --prompts none.txt
+cmp results before || fail "a refused command changed results"
+[ ! -e results.tmp ] || fail "a part of a file stays"
+refuses 2 0 "6 problems" "--prompt and --prompts contradict" "--top-p must be above 0 and at most 1, not 0" \
+    "--stop begins with '[' and is not a JSON array" "--max-new-tokens must be between 1 and" \
+    "unknown option --topk (--top-k?)" "--temperature must be between 0 and 100, not -1" -- \
+    generate --checkpoint run --prompt a --prompts prompts.txt --top-p 0 --stop "[a" \
+    --max-new-tokens 0 --temperature -1 --topk 3
+refuses 2 0 "--output is for the results of --prompts" -- generate --checkpoint run --output results
+refuses 2 0 "--stop: an empty text" -- generate --checkpoint run --stop ""
+refuses 2 0 "--prompt: not valid UTF-8, byte 2" -- generate --checkpoint run --prompt $'a\xff'
+if [ -e /dev/full ]; then
+    "$evengrad" generate --checkpoint run --prompt a --max-new-tokens 5 > /dev/full 2> err
+    code=$?
+    [ $code = 1 ] && grep -q "cannot write to standard output: No space left" err ||
+        fail "standard output is full: exit code $code, $(cat err)"
+fi
 
 for ranks in 0 1 2; do
     succeeds $ranks bench --steps 1 --num-layers 1 --hidden-size 16 --num-attention-heads 2 \

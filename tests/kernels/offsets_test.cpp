@@ -112,6 +112,16 @@ TEST_P(KernelOffsets, Rows) {
                         matrix(c.data(), rows, rows));
         return c.values();
     });
+    expect_one_result("product of one row", columns, [&](Index offset) {
+        const Index other = offsets - 1 - offset;
+        Shifted<float> a(offset, {dy.begin(), dy.begin() + columns}), b(other, x);
+        Shifted<float> c(offset, rows), d(other, columns);
+        multiply<float>(matrix(a.data(), 1, columns), Transpose::no,
+                        matrix(b.data(), rows, columns), Transpose::yes, matrix(c.data(), 1, rows));
+        multiply<float>(matrix(c.data(), 1, rows), Transpose::no, matrix(b.data(), rows, columns),
+                        Transpose::no, matrix(d.data(), 1, columns));
+        return joined({c.values(), d.values()});
+    });
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, KernelOffsets, testing::Values(1, 7, 16, 33, 64, 100, 257));

@@ -1,0 +1,105 @@
+#include "commands/prompts.hpp"
+
+#include <unordered_map>
+
+#include <nlohmann/json.hpp>
+#include <utf8.h>
+
+#include "data/input_file.hpp"
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* format_hint =
+    R"(a .txt file has a prompt a line, a .jsonl file {"prompt": "..."} a line)";
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
+/// A line's prompt. @throws Error without the line's place.
+std::string prompt_of_json(const std::string& line) {
+    constexpr int deepest = 64;
+    // What lies deeper than the object's own values is dropped as it is read: it costs no memory.
+    const json::parser_callback_t drop = [&](int depth, json::parse_event_t event, json&) {
+        const bool opens =
+            event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
+        if (depth > deepest) throw Error("nested too deeply");
+        return !(opens && depth > 0);
+    };
+    json object;
+    try {
+        object = json::parse(line, drop);
+    } catch (const json::parse_error& error) {
+        throw Error(fmt::format("not valid JSON, byte {}", error.byte));
+    } catch (const json::exception&) {
+        throw Error("not valid JSON: a number is out of range");
+    }
+    if (!object.is_object()) throw Error("not an object");
+    const auto found = object.find("prompt");
+    if (found == object.end() || !found->is_string())
+        throw Error("has no \"prompt\" that is a text");
+    return found->get<std::string>();
+}
+
+}  // namespace
+
+void check_utf8(const std::string& text) {
+    const auto invalid = utf8::find_invalid(text.begin(), text.end());
+    if (invalid != text.end())
+        throw Error(fmt::format("not valid UTF-8, byte {}", 1 + (invalid - text.begin())));
+}
+
+std::vector<Prompt> read_prompts(const std::filesystem::path& path) {
+    const std::string extension = path.extension().string();
+    if (extension != ".txt" && extension != ".jsonl")
+        throw Error(fmt::format("--prompts {}: unknown kind of file", path.string()), format_hint);
+    InputFile file(path);
+    std::vector<Prompt> prompts;
+    std::unordered_map<std::string, std::uint32_t> seen;
+    for (std::string line; file.next_line(line);) {
+        const std::string where = fmt::format("{} line {}", file.name(), file.line_number());
+        try {
+            check_utf8(line);
+            if (file.line_number() == 1 && line.starts_with(byte_order_mark))
+                line.erase(0, byte_order_mark.size());
+            if (line.ends_with('\r')) line.pop_back();
+            if (line.find_first_not_of(" \t") == std::string::npos) continue;
+            const std::string text = extension == ".txt" ? line : prompt_of_json(line);
+            prompts.push_back({text, seen[text]++, where});
+        } catch (const Error& error) {
+            throw Error(fmt::format("{}: {}", where, error.what()), format_hint);
+        }
+    }
+    if (prompts.empty())
+        throw Error(fmt::format("{}: there are no prompts in it", file.name()), format_hint);
+    return prompts;
+}
+
+std::vector<std::string> parse_stops(const std::string& option,
+                                     std::vector<std::string>& problems) {
+    if (!option.starts_with('[')) return {option};
+    const json array = json::parse(option, nullptr, false);
+    std::vector<std::string> stops;
+    if (array.is_array() && !array.empty())
+        for (const json& text : array)
+            if (text.is_string()) stops.push_back(text.get<std::string>());
+    if (stops.empty() || stops.size() != array.size()) {
+        problems.push_back(
+            "--stop begins with '[' and is not a JSON array of texts, such as [\"one\", \"\\n\"]");
+        return {};
+    }
+    return stops;
+}
+
+std::string result_line(const Prompt& prompt, const GeneratedText& result) {
+    nlohmann::ordered_json line;
+    line["prompt"] = prompt.text;
+    line["text"] = result.text;
+    line["tokens"] = result.tokens;
+    line["stopped_by"] = name_of(result.stopped_by);
+    return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace evengrad

@@ -1,0 +1,109 @@
+// A text file appears whole or not at all.
+#include "base/output_file.hpp"
+
+#include <csignal>
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+namespace {
+
+namespace fs = std::filesystem;
+
+class OutputFiles : public testing::Test {
+  protected:
+    void SetUp() override { fs::create_directories(folder); }
+    void TearDown() override { fs::remove_all(folder); }
+
+    static std::string content(const fs::path& path) {
+        std::ostringstream text;
+        text << std::ifstream(path, std::ios::binary).rdbuf();
+        return text.str();
+    }
+    static std::string refusal(const fs::path& path) {
+        try {
+            OutputFile file(path);
+        } catch (const Error& error) {
+            return error.what();
+        }
+        return "not refused";
+    }
+
+    const fs::path folder = fs::path(testing::TempDir()) /
+                            fmt::format("output-file-{}", static_cast<const void*>(this));
+    const fs::path target = folder / "results", temporary = folder / "results.tmp";
+};
+
+TEST_F(OutputFiles, AppearWhenPublished) {
+    std::ofstream(target) << "old";
+    {
+        OutputFile file(target);
+        file.write("new\n");
+        EXPECT_EQ(content(target), "old");
+        file.write("text");
+        file.publish();
+    }
+    EXPECT_EQ(content(target), "new\ntext");
+    EXPECT_FALSE(fs::exists(temporary));
+}
+
+TEST_F(OutputFiles, LeaveNothingBehindOtherwise) {
+    std::ofstream(target) << "old";
+    {
+        OutputFile file(target);
+        file.write("new");
+        EXPECT_TRUE(fs::exists(temporary));
+    }
+    EXPECT_EQ(content(target), "old");
+    EXPECT_FALSE(fs::exists(temporary));
+}
+
+TEST_F(OutputFiles, ReplaceWhatACrashLeftAndFollowNoLink) {
+    const fs::path other = folder / "other";
+    std::ofstream(other) << "other";
+    fs::create_symlink(other, temporary);
+    OutputFile file(target);
+    file.write("new");
+    file.publish();
+    EXPECT_EQ(content(other), "other");
+    EXPECT_EQ(content(target), "new");
+}
+
+TEST_F(OutputFiles, RefuseWhereTheyCantBe) {
+    EXPECT_EQ(refusal(folder), fmt::format("cannot write {}: Is a directory", folder.string()));
+    const fs::path nowhere = folder / "none" / "file";
+    EXPECT_EQ(refusal(nowhere),
+              fmt::format("cannot write {}: No such file or directory", nowhere.string()));
+}
+
+// A limit on the size of files stands in for a full disk.
+TEST_F(OutputFiles, SayWhyTheyCantBeWritten) {
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    rlimit small = before;
+    small.rlim_cur = 1000;
+    std::string message;
+    try {
+        OutputFile file(target);
+        setrlimit(RLIMIT_FSIZE, &small);
+        file.write(std::string(500, 'a'));
+        file.write(std::string(5000, 'b'));
+        file.publish();
+    } catch (const Error& error) {
+        message = error.what();
+    }
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_EQ(message, fmt::format("cannot write {}: File too large", target.string()));
+    EXPECT_FALSE(fs::exists(target));
+    EXPECT_FALSE(fs::exists(temporary));
+}
+
+}  // namespace
+}  // namespace evengrad
