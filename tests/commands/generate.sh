@@ -23,7 +23,7 @@ help_lists train config= data= valid-data= valid-fraction=0 save= overwrite=fals
     allow-mixed-cpus=false
 grep -q -- '--resume' out || fail "train --help: no --resume"
 help_lists generate checkpoint= prompt= prompts= output= max-new-tokens=200 stop= temperature=1 \
-    top-k=0 top-p=1 seed=1234
+    top-k=0 top-p=1 seed=1234 log-level=info
 help_lists inspect digest=false
 help_lists bench num-layers=6 hidden-size=384 num-attention-heads=6 seq-length=256 \
     micro-batch-size=8 micro-batches-per-rank=2 ranks-per-node=0 steps=5
