@@ -32,7 +32,7 @@ struct GenerateOptions {
 };
 
 GenerateOptions::GenerateOptions(const Arguments& arguments) {
-    std::string stop, log_level = "info";
+    std::string log_level = "info";
     OptionTable table("evengrad generate: text from a checkpoint");
     table.add("help", help, true, "this text");
     table.add("checkpoint", checkpoint, "checkpoint file or run folder");
@@ -43,8 +43,7 @@ GenerateOptions::GenerateOptions(const Arguments& arguments) {
     table.add("output", output,
               "file for the results of --prompts, as JSON lines; otherwise they are printed");
     table.add("max-new-tokens", config.max_new_tokens, "tokens to generate at most");
-    table.add("stop", stop,
-              "end before this text; before any of several: a JSON array, [\"Q:\", \"\\n\"]");
+    table.add_list("stop", config.stop, "end the text before the first of these");
     table.add("temperature", config.sampling.temperature,
               "1: as trained, lower: likelier text, 0: likeliest");
     table.add("top-k", config.sampling.top_k,
@@ -53,6 +52,9 @@ GenerateOptions::GenerateOptions(const Arguments& arguments) {
               "choose among the fewest likeliest tokens with this probability together; 1: all");
     table.add("seed", config.sampling.seed, "same seed and prompt, same text; below 2^56");
     add_log_level(table, log_level);
+    table.add_rivals("prompt", "prompts");
+    table.means_nothing_without({"output"}, {"prompts"});
+    table.means_nothing_with({"top-k", "top-p", "seed"}, "temperature", {"0"});
     std::vector<std::string> problems;
     table.parse(arguments, problems);
     table.finish(problems);
@@ -62,16 +64,11 @@ GenerateOptions::GenerateOptions(const Arguments& arguments) {
     }
     use_log_level(log_level, problems);
     if (checkpoint.empty()) problems.push_back("--checkpoint is missing: what to generate from");
-    if (table.given("prompt") && table.given("prompts"))
-        problems.push_back("--prompt and --prompts contradict each other: give one");
-    if (table.given("output") && !table.given("prompts"))
-        problems.push_back("--output is for the results of --prompts, which is missing");
     try {
         check_utf8(prompt);
     } catch (const Error& error) {
         problems.push_back(fmt::format("--prompt: {}", error.what()));
     }
-    if (table.given("stop")) config.stop = parse_stops(stop, problems);
     const auto more = config.validate();
     problems.insert(problems.end(), more.begin(), more.end());
     fail_on(problems, "generate");

@@ -77,22 +77,6 @@ std::vector<Prompt> read_prompts(const std::filesystem::path& path) {
     return prompts;
 }
 
-std::vector<std::string> parse_stops(const std::string& option,
-                                     std::vector<std::string>& problems) {
-    if (!option.starts_with('[')) return {option};
-    const json array = json::parse(option, nullptr, false);
-    std::vector<std::string> stops;
-    if (array.is_array() && !array.empty())
-        for (const json& text : array)
-            if (text.is_string()) stops.push_back(text.get<std::string>());
-    if (stops.empty() || stops.size() != array.size()) {
-        problems.push_back(
-            "--stop begins with '[' and is not a JSON array of texts, such as [\"one\", \"\\n\"]");
-        return {};
-    }
-    return stops;
-}
-
 std::string result_line(const Prompt& prompt, const GeneratedText& result) {
     nlohmann::ordered_json line;
     line["prompt"] = prompt.text;

@@ -1,4 +1,4 @@
-// What `evengrad generate` reads and writes besides the checkpoint: prompts, stop strings, results.
+// What `evengrad generate` reads and writes besides the checkpoint: prompts and results.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,6 @@ std::vector<Prompt> read_prompts(const std::filesystem::path& path);
 
 /// @throws Error naming the byte where a text stops being UTF-8.
 void check_utf8(const std::string& text);
-
-/// What --stop means: one text, or, when it begins with '[', a JSON array of texts.
-/// Problems go to `problems`.
-std::vector<std::string> parse_stops(const std::string& option, std::vector<std::string>& problems);
 
 /// {"prompt", "text", "tokens", "stopped_by"} as one line. Bytes of the text that are not UTF-8
 /// become U+FFFD.

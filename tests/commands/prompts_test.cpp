@@ -1,4 +1,4 @@
-// Files of prompts, lists of stop strings, lines of results.
+// Files of prompts, lines of results.
 #include "commands/prompts.hpp"
 
 #include <fstream>
@@ -89,31 +89,6 @@ TEST_F(Prompts, RefusalsNameTheLine) {
     says(refusal("a.jsonl", deep), "a.jsonl line 1: nested too deeply");
     says(refusal("a.txt", std::string((std::size_t{64} << 20) + 1, 'a')),
          "a.txt line 1: longer than");
-}
-
-TEST(StopOption, IsOneTextOrAJsonArray) {
-    Texts problems;
-    EXPECT_EQ(parse_stops("a, b", problems), (Texts{"a, b"}));
-    EXPECT_EQ(parse_stops("\"a\"", problems), (Texts{"\"a\""}));
-    EXPECT_EQ(parse_stops("[\"a\", \"\\n\\n\", \"[\"]", problems), (Texts{"a", "\n\n", "["}));
-    EXPECT_TRUE(problems.empty());
-    for (const char* bad : {"[", "[]", "[a]", "[1]", "[\"a\", 2]", "[\"a\"] b", "[[\"a\"]]"})
-        parse_stops(bad, problems);
-    EXPECT_EQ(problems.size(), 7u);
-}
-
-TEST(StopOption, AnEmptyTextIsAProblem) {
-    Texts problems;
-    GenerateConfig config;
-    config.stop = parse_stops("", problems);
-    EXPECT_EQ(config.validate().size(), 1u);
-    config.stop = parse_stops("[\"a\", \"\"]", problems);
-    EXPECT_EQ(config.validate().size(), 1u);
-    config.stop = {"a"};
-    config.max_new_tokens = 0;
-    EXPECT_EQ(config.validate().size(), 1u);
-    config.max_new_tokens = std::int64_t{1} << 31;
-    EXPECT_EQ(config.validate().size(), 1u);
 }
 
 TEST(ResultLine, IsJsonWhateverTheBytes) {

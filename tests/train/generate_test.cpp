@@ -132,6 +132,18 @@ TEST(Generator, GivesTheTextAsItComes) {
     EXPECT_EQ(joined, whole);
 }
 
+TEST(Generator, NonsenseIsReportedTogether) {
+    GenerateConfig options;
+    EXPECT_TRUE(options.validate().empty());
+    options.sampling.top_p = 0.0;
+    options.max_new_tokens = 0;
+    options.stop = {"a", ""};
+    EXPECT_EQ(options.validate().size(), 3u);
+    options = {};
+    options.max_new_tokens = std::int64_t{1} << 31;
+    EXPECT_EQ(options.validate().size(), 1u);
+}
+
 TEST(Generator, RefusesATokenizerOfAnotherSize) {
     Model model;
     model.config.vocab_size = 256;
