@@ -37,13 +37,15 @@ class Tokenizer {
     std::int32_t vocabulary_size() const noexcept { return spec_.vocabulary_size; }
     std::int32_t end_of_text() const noexcept { return spec_.end_of_text; }
 
-    /// Appends the tokens of `text`, which is valid UTF-8; adds no end_of_text.
+    /// Appends the tokens of `text`, which is valid UTF-8; adds no end_of_text. A long text may be
+    /// given in parts, cut after a newline: the tokens are the same (byte, ids, and models that
+    /// prepare trains; another SentencePiece model may put a space at the beginning of each part).
     /// @throws Error when the tokenizer has no tokens for a text ("ids": numbers only).
     virtual void encode(std::string_view text, std::vector<std::int32_t>& tokens) const = 0;
     std::vector<std::int32_t> encode(std::string_view text) const;
 
-    /// The bytes that one token stands for; "" for end_of_text and its like. A token need not be
-    /// valid UTF-8 by itself. 0 <= token < vocabulary_size.
+    /// The bytes that one token stands for; "" for end_of_text and its like, "12 " of ids. A token
+    /// need not be valid UTF-8 by itself. 0 <= token < vocabulary_size.
     virtual std::string_view text_of(std::int32_t token) const = 0;
     /// The text of all tokens, end to end; end_of_text is dropped. Need not be valid UTF-8: a model
     /// may put any bytes in a row. @throws Error for a token outside the vocabulary.

@@ -1,7 +1,12 @@
 #include <array>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
 
+#include "base/digest.hpp"
+#include "data/sentencepiece_model.hpp"
+#include "data/tokenizer_kinds.hpp"
 #include <evengrad/error.hpp>
-#include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
 
@@ -28,10 +33,43 @@ class ByteTokenizer final : public Tokenizer {
     std::array<char, 256> bytes_;
 };
 
+/// The bytes of a model's file.
+std::string read_model_file(const std::filesystem::path& path) {
+    std::error_code error;
+    const auto status = std::filesystem::status(path, error);
+    if (!std::filesystem::exists(status)) throw Error("there is no such file");
+    if (!std::filesystem::is_regular_file(status)) throw Error("it is not a file");
+    std::ifstream stream(path, std::ios::binary);
+    std::string bytes(largest_sentencepiece_model + 1, '\0');
+    stream.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    if (stream.bad() || !stream.eof() || stream.gcount() == 0)
+        throw Error(fmt::format("it can't be read, is empty, or has more than {} bytes",
+                                largest_sentencepiece_model));
+    bytes.resize(static_cast<std::size_t>(stream.gcount()));
+    return bytes;
+}
+
+/// "50257:50256"
+TokenizerSpec parse_ids(std::string_view numbers) {
+    TokenizerSpec spec;
+    spec.kind = "ids";
+    const char* const end = numbers.data() + numbers.size();
+    const auto [colon, bad_size] = std::from_chars(numbers.data(), end, spec.vocabulary_size);
+    if (bad_size != std::errc() || colon == end || *colon != ':')
+        throw Error("it must be ids:VOCABULARY:END_OF_TEXT", "for GPT-2's tokens: ids:50257:50256");
+    const auto [stop, bad_end] = std::from_chars(colon + 1, end, spec.end_of_text);
+    if (bad_end != std::errc() || stop != end)
+        throw Error("it must be ids:VOCABULARY:END_OF_TEXT", "for GPT-2's tokens: ids:50257:50256");
+    return spec;
+}
+
 }  // namespace
 
 std::string TokenizerSpec::describe() const {
-    return fmt::format("{}, {} tokens", kind, vocabulary_size);
+    if (kind != "sentencepiece") return fmt::format("{}, {} tokens", kind, vocabulary_size);
+    Digest digest;
+    digest.add(model);
+    return fmt::format("{} {}, {} tokens", kind, digest.hex().substr(0, 8), vocabulary_size);
 }
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
@@ -63,12 +101,26 @@ std::shared_ptr<const Tokenizer> make_tokenizer(const TokenizerSpec& spec) {
                                     spec.vocabulary_size, spec.end_of_text));
         return std::make_shared<ByteTokenizer>(spec);
     }
-    throw Error(fmt::format("unknown tokenizer '{}'", spec.kind));
+    if (spec.kind == "sentencepiece") return make_sentencepiece_tokenizer(spec);
+    if (spec.kind == "ids") return make_ids_tokenizer(spec);
+    throw Error(fmt::format("unknown tokenizer '{}'", spec.kind),
+                "it can be byte, sentencepiece or ids");
 }
 
 std::shared_ptr<const Tokenizer> open_tokenizer(const std::string& option) {
-    if (option == "byte") return make_tokenizer({});
-    throw Error(fmt::format("unknown tokenizer '{}'", option));
+    constexpr std::string_view sentencepiece = "sentencepiece:", ids = "ids:";
+    try {
+        if (option == "byte") return make_tokenizer({});
+        if (option.starts_with(sentencepiece))
+            return make_tokenizer(
+                sentencepiece_spec(read_model_file(option.substr(sentencepiece.size()))));
+        if (option.starts_with(ids))
+            return make_tokenizer(parse_ids(std::string_view(option).substr(ids.size())));
+    } catch (const Error& error) {
+        throw Error(fmt::format("--tokenizer {}: {}", option, error.what()), error.hint());
+    }
+    throw Error(fmt::format("--tokenizer {}: there is no such tokenizer", option),
+                "it can be byte, sentencepiece:FILE or ids:VOCABULARY:END_OF_TEXT");
 }
 
 }  // namespace evengrad
