@@ -32,9 +32,14 @@ std::string text_of(const SentencePiece& piece) {
     if (piece.type == PieceType::unknown) return std::string(unknown_mark);
     if (piece.type == PieceType::byte)  // "<0x0A>"
         return {static_cast<char>(std::stoi(std::string(piece.text.substr(3, 2)), nullptr, 16))};
-    std::string text(piece.text);
-    for (std::size_t at = 0; (at = text.find(space_mark, at)) != std::string::npos; ++at)
-        text.replace(at, space_mark.size(), " ");
+    std::string text;
+    for (std::string_view rest = piece.text; !rest.empty();) {
+        const std::size_t mark = std::min(rest.find(space_mark), rest.size());
+        text += rest.substr(0, mark);
+        if (mark == rest.size()) break;
+        text += ' ';
+        rest.remove_prefix(mark + space_mark.size());
+    }
     return text;
 }
 

@@ -127,6 +127,18 @@ void Dataset::expect(Type type, const Shape& shape) const {
                                 to_string(shape)));
 }
 
+std::optional<std::uint64_t> Dataset::contiguous_offset() const {
+    const Place place{id(), {}};
+    const PropertyHandle list(check(H5Dget_create_plist(id()), "H5Dget_create_plist", place));
+    if (check(H5Pget_layout(list.id()), "H5Pget_layout", place) != H5D_CONTIGUOUS) return {};
+    if (type_ == Type::text || type_ == Type::other) return {};
+    const TypeHandle type(check(H5Dget_type(id()), "H5Dget_type", place));
+    if (check(H5Tequal(type.id(), memory_type(type_)), "H5Tequal", place) == 0) return {};
+    const haddr_t offset = H5Dget_offset(id());
+    if (offset == HADDR_UNDEF) return {};
+    return offset;
+}
+
 void Dataset::write_numbers(Type type, const void* values, std::uint64_t count,
                             std::uint64_t begin) {
     expect(type);

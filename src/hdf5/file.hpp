@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <ranges>
 #include <span>
 #include <string>
@@ -106,6 +107,11 @@ class Dataset : public Object {
     /// @throws Error unless type (and shape) are exactly these.
     void expect(Type type) const;
     void expect(Type type, const Shape& shape) const;
+
+    /// Where in the file the elements lie, one after another, in this machine's own format, so that
+    /// they can be read without the library; nothing when they don't (chunked, other byte order,
+    /// never written). Whether the file is that long isn't checked.
+    std::optional<std::uint64_t> contiguous_offset() const;
 
     /// Writes the elements [begin, begin + values.size()), counted in row-major order, so that a
     /// large tensor can be written piece by piece. Fails outside the shape and for another type.

@@ -53,9 +53,13 @@ void write_root(Group root, const RootInfo& info) {
     if (!info.default_entry.empty()) root.set("default", info.default_entry);
 }
 
+std::string schema_of(const Group& root) {
+    return root.has("schema") ? root.get<std::string>("schema") : "";
+}
+
 void check_root(const Group& root, const std::string& schema, int major_version) {
     const std::string file = root.where();
-    if (!root.has("schema") || root.get<std::string>("schema") != schema)
+    if (schema_of(root) != schema)
         throw Error(fmt::format("{}: is no {} file", file, schema),
                     "give a file that evengrad wrote");
     const std::string found = root.get<std::string>("schema_version");

@@ -22,6 +22,9 @@ struct RootInfo {
 /// Takes the group over: `write_root(file.root(), ...)`.
 void write_root(Group root, const RootInfo& info);
 
+/// The schema that a file says it has; "" when it says none.
+std::string schema_of(const Group& root);
+
 /// @throws Error unless the file is complete, of this schema and of this major version.
 void check_root(const Group& root, const std::string& schema, int major_version);
 

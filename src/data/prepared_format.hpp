@@ -1,0 +1,25 @@
+// Names and numbers of the prepared file that writing and reading must agree on. The format is
+// described in data/README.md, "The prepared file".
+#pragma once
+
+#include <cstdint>
+
+namespace evengrad::prepared {
+
+inline constexpr const char* schema = "evengrad-data";
+inline constexpr const char* schema_version = "1.0";
+inline constexpr int major_version = 1;
+
+/// Tokens and weights have a checksum for each so many tokens; the last piece may be short.
+inline constexpr std::int64_t piece_tokens = 65536;
+
+/// With more tokens in the vocabulary than this, tokens are i32 instead of u16.
+inline constexpr std::int32_t most_u16_tokens = 65536;
+
+/// What a file has in all, for people. The sum of weights is exact up to 2^29.
+struct Totals {
+    std::int64_t documents = 0, tokens = 0, loss_tokens = 0;
+    double weight = 0.0;
+};
+
+}  // namespace evengrad::prepared
