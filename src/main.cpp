@@ -25,9 +25,10 @@ enum ExitCode { success = 0, failure = 1, usage = 2 };
 constexpr const char* overview =
     "evengrad {}: trains language models over MPI ranks, every token of a batch weighing the same\n"
     "\n"
+    "  evengrad prepare --input FILE... --output DATA.h5 [options]\n"
     "  mpirun -n R evengrad train --data FILE --save DIR [--config RECIPE] [options]\n"
     "  evengrad generate --checkpoint DIR [--prompt TEXT] [options]\n"
-    "  evengrad inspect CHECKPOINT [--digest]\n"
+    "  evengrad inspect CHECKPOINT|DATA.h5 [--digest]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"
     "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use.\n";
@@ -60,6 +61,7 @@ bool processor_is_able() {
 }
 
 int run_local(const std::string& verb, const Arguments& arguments) {
+    if (verb == "prepare") return evengrad::prepare_command(arguments);
     if (verb == "inspect") return evengrad::inspect_command(arguments);
     return evengrad::generate_command(arguments);
 }
@@ -114,7 +116,7 @@ int main(int argc, char** argv) {
         fmt::print("evengrad {}\n", evengrad::version);
         return success;
     }
-    if (verb == "inspect" || verb == "generate")
+    if (verb == "prepare" || verb == "inspect" || verb == "generate")
         return guarded(nullptr, [&] { return run_local(verb, arguments); });
     if (verb != "train" && verb != "bench") {
         if (verb.empty())

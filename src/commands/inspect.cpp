@@ -1,8 +1,11 @@
+#include <algorithm>
+
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
+#include "report/prepare_report.hpp"
 #include <evengrad/checkpoint.hpp>
 #include <evengrad/error.hpp>
 
@@ -38,15 +41,35 @@ void print_summary(const CheckpointInfo& info) {
     }
 }
 
+/// `digest`: only that.
+void print_prepared(const PreparedStore& store, bool digest) {
+    if (digest) {
+        fmt::print("{}\n", store.digest());
+        return;
+    }
+    constexpr std::size_t most_files = 20;
+    fmt::print("{}\n{:>12} {:>14}  file\n", prepared_summary(store), "documents", "tokens");
+    const auto& first = store.first_documents();
+    for (std::size_t s = 0; s < std::min(first.size(), most_files); ++s) {
+        const std::int64_t end = s + 1 < first.size() ? first[s + 1] : store.documents();
+        const auto offset = [&](std::int64_t document) {
+            return store.offsets()[static_cast<std::size_t>(document)];
+        };
+        fmt::print("{:>12} {:>14}  {}\n", end - first[s], offset(end) - offset(first[s]),
+                   store.sources()[s]);
+    }
+    if (first.size() > most_files) fmt::print("and {} more files\n", first.size() - most_files);
+}
+
 }  // namespace
 
 int inspect_command(const Arguments& arguments) {
     bool help = false, digest = false, print_config = false;
-    OptionTable table("evengrad inspect CHECKPOINT: what is in it");
+    OptionTable table("evengrad inspect CHECKPOINT, or DATA.h5 that prepare wrote: what is in it");
     table.add("help", help, true, "this text");
     table.add("digest", digest, true,
               "only the digest of weights, moments and resume state: equal for equal runs on any "
-              "layout");
+              "layout (of prepared data: of tokens and weights)");
     table.add("print-config", print_config, true, "only the recipe of the run that wrote it");
     table.add_rivals("digest", "print-config");
     std::vector<std::string> problems, options, paths;
@@ -59,9 +82,14 @@ int inspect_command(const Arguments& arguments) {
         return 0;
     }
     if (paths.size() != 1)
-        problems.push_back(
-            fmt::format("one checkpoint or run folder is needed, not {}", paths.size()));
+        problems.push_back(fmt::format(
+            "one checkpoint, run folder or prepared file is needed, not {}", paths.size()));
     fail_on(problems, "inspect");
+    if (is_prepared_file(paths.front())) {
+        if (print_config) throw UsageError("--print-config: prepared data have no recipe");
+        print_prepared(PreparedStore(paths.front()), digest);
+        return 0;
+    }
     const CheckpointInfo info = read_checkpoint_info(find_checkpoint(paths.front()));
     if (digest)
         fmt::print("{}\n", checkpoint_digest(info));

@@ -16,6 +16,7 @@ int train_command(const Communicator& world, const Arguments& arguments);
 int bench_command(const Communicator& world, const Arguments& arguments);
 
 /// @local These need no MPI.
+int prepare_command(const Arguments& arguments);
 int inspect_command(const Arguments& arguments);
 int generate_command(const Arguments& arguments);
 

@@ -20,6 +20,7 @@ inline constexpr std::int32_t most_u16_tokens = 65536;
 struct Totals {
     std::int64_t documents = 0, tokens = 0, loss_tokens = 0;
     double weight = 0.0;
+    std::int64_t text_bytes = 0;  ///< of what the tokens stand for; of ids, 0
 };
 
 }  // namespace evengrad::prepared

@@ -140,8 +140,9 @@ class PreparedStore::Opening {
         totals.tokens = group.read_scalar<std::int64_t>("tokens");
         totals.loss_tokens = group.read_scalar<std::int64_t>("loss_tokens");
         totals.weight = group.read_scalar<double>("weight");
+        totals.text_bytes = group.read_scalar<std::int64_t>("text_bytes");
         if (totals.documents != store_.documents() || totals.tokens != store_.tokens() ||
-            totals.loss_tokens < 0 || totals.loss_tokens > totals.tokens ||
+            totals.text_bytes < 0 || totals.loss_tokens < 0 || totals.loss_tokens > totals.tokens ||
             !(totals.weight >= 0.0 &&
               totals.weight <= largest_weight * static_cast<double>(totals.loss_tokens)))
             fail("totals", "they don't fit its documents and tokens");
@@ -154,6 +155,15 @@ class PreparedStore::Opening {
     hdf5::Group root_;
     PreparedStore& store_;
 };
+
+bool is_prepared_file(const std::filesystem::path& path) {
+    try {
+        const hdf5::File file = hdf5::File::open(path);
+        return hdf5::schema_of(file.root()) == prepared::schema;
+    } catch (const Error&) {
+        return false;
+    }
+}
 
 PreparedStore::PreparedStore(const std::string& file) : name_(file) {
     hdf5::File opened = hdf5::File::open(file);

@@ -10,6 +10,9 @@
 
 namespace evengrad {
 
+/// Whether a file says that it is a prepared one. False for what can't be read as HDF5 at all.
+bool is_prepared_file(const std::filesystem::path& path);
+
 /// A prepared file, of which only offsets and lines of documents are in memory.
 ///
 /// Opened through HDF5 and checked; from then on tokens and weights are read without it, so that

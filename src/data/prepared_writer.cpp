@@ -40,6 +40,7 @@ PreparedWriter::PreparedWriter(std::filesystem::path target,
     : target_(std::move(target)),
       tokenizer_(std::move(tokenizer)),
       narrow_tokens_(tokenizer_->vocabulary_size() <= prepared::most_u16_tokens),
+      has_text_(tokenizer_->spec().kind != "ids"),
       tokens_(target_),
       runs_(target_) {}
 
@@ -88,6 +89,9 @@ void PreparedWriter::add(std::span<const std::int32_t> tokens, float weight) {
     run_ = {run_.tokens + count, weight};
     totals_.tokens += count;
     if (weight > 0.0F) totals_.loss_tokens += count;
+    if (has_text_)
+        for (const std::int32_t token : tokens)
+            totals_.text_bytes += static_cast<std::int64_t>(tokenizer_->text_of(token).size());
     totals_.weight += static_cast<double>(count) * static_cast<double>(weight);
 }
 
@@ -160,6 +164,7 @@ void PreparedWriter::publish() {
         totals.write_scalar("tokens", totals_.tokens);
         totals.write_scalar("loss_tokens", totals_.loss_tokens);
         totals.write_scalar("weight", totals_.weight);
+        totals.write_scalar("text_bytes", totals_.text_bytes);
         root.write_text("digest", digest_.hex(),
                         {{"algorithm", std::string("XXH3-128 of tokens, weights, offsets")}});
     }

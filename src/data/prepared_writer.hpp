@@ -48,6 +48,7 @@ class PreparedWriter final : public DocumentSink {
     std::filesystem::path target_;
     std::shared_ptr<const Tokenizer> tokenizer_;
     bool narrow_tokens_;  ///< u16
+    bool has_text_;       ///< not ids
     Spool tokens_, runs_;
     Run run_{0, 0.0F};  ///< the last one, still growing
     std::vector<std::int64_t> offsets_{0}, lines_, first_documents_;

@@ -66,8 +66,8 @@ refuses 2 0 "2 problems" "--temperature must be between 0 and 100, not -1" \
     generate --checkpoint run --temperature -1 --top-k -3
 refuses 2 0 "--temperature: 'warm' is not a number" -- generate --checkpoint x --temperature warm
 refuses 2 0 "--checkpoint is missing" -- generate
-refuses 2 0 "one checkpoint or run folder is needed, not 0" -- inspect
-refuses 2 0 "one checkpoint or run folder is needed, not 2" -- inspect a b
+refuses 2 0 "one checkpoint, run folder or prepared file is needed, not 0" -- inspect
+refuses 2 0 "one checkpoint, run folder or prepared file is needed, not 2" -- inspect a b
 refuses 2 0 "unknown option --digst (--digest?)" -- inspect a --digst
 refuses 2 2 "--steps must be between 1 and 100000" -- bench --steps 0
 
