@@ -180,7 +180,8 @@ double peak_memory() {
 int prepare_command(const Arguments& arguments) {
     bool help = false;
     PrepareOptions options;
-    std::string output, format = "auto", documents = "file", message_loss = "assistant", log_level;
+    std::string output, format = "auto", documents = "file", message_loss = "assistant",
+                        log_level = "info";
     OptionTable table("evengrad prepare --input FILE... --output DATA.h5: tokens for train --data");
     table.add("help", help, true, "this text");
     table.add_list("input", options.inputs,
