@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utf8.h>
 
-#include "data/input_file.hpp"
+#include "data/lines.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -55,14 +55,15 @@ std::vector<Prompt> read_prompts(const std::filesystem::path& path) {
     const std::string extension = path.extension().string();
     if (extension != ".txt" && extension != ".jsonl")
         throw Error(fmt::format("--prompts {}: unknown kind of file", path.string()), format_hint);
-    InputFile file(path);
+    ByteStream file(path);
+    Lines lines(file);
     std::vector<Prompt> prompts;
     std::unordered_map<std::string, std::uint32_t> seen;
-    for (std::string line; file.next_line(line);) {
-        const std::string where = fmt::format("{} line {}", file.name(), file.line_number());
+    for (std::string line; lines.next(line);) {
+        const std::string where = fmt::format("{} line {}", file.name(), lines.number());
         try {
             check_utf8(line);
-            if (file.line_number() == 1 && line.starts_with(byte_order_mark))
+            if (lines.number() == 1 && line.starts_with(byte_order_mark))
                 line.erase(0, byte_order_mark.size());
             if (line.ends_with('\r')) line.pop_back();
             if (line.find_first_not_of(" \t") == std::string::npos) continue;

@@ -1,53 +1,17 @@
 // JSON Lines as documents: which segments an example has, what they weigh, where documents end.
-#include <algorithm>
-
 #include "data/document_writer.hpp"
 #include "data/formats.hpp"
 #include "data/jsonl_line.hpp"
+#include "data/lines.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
 
 namespace {
 
-constexpr std::size_t max_line_bytes = std::size_t{64} << 20;
-
 constexpr const char* format_hint =
     R"(each line is one object: {"text": "..."}, {"prompt": "...", "completion": "..."}, )"
     R"({"messages": [{"role": "user", "content": "..."}, ...]} or {"input_ids": [...]})";
-
-/// Lines without their newlines.
-class Lines {
-  public:
-    explicit Lines(ByteStream& in) : in_(in) {}
-
-    /// False at the end of the file. @throws Error for a line that is too long, before it is held.
-    bool next(std::string& line) {
-        line.clear();
-        bool found_any = false;
-        while (!in_.bytes().empty() || in_.more()) {
-            if (!found_any) ++number_;
-            found_any = true;
-            const std::string_view bytes = in_.bytes();
-            const std::size_t count = std::min(bytes.find('\n'), bytes.size());
-            if (line.size() + count > max_line_bytes)
-                throw Error(fmt::format("{} line {}: longer than {} MiB", in_.name(), number_,
-                                        max_line_bytes >> 20),
-                            "put one document on each line; cut longer documents into several");
-            line += bytes.substr(0, count);
-            const bool ended = count < bytes.size();
-            in_.consume(count + (ended ? 1 : 0));
-            if (ended) return true;
-        }
-        return found_any;
-    }
-    /// Of the line that next gave last, from 1.
-    std::int64_t number() const noexcept { return number_; }
-
-  private:
-    ByteStream& in_;
-    std::int64_t number_ = 0;
-};
 
 /// Writes one line's document.
 class LineWriter {
