@@ -27,7 +27,7 @@ constexpr const char* overview =
     "\n"
     "  evengrad prepare --input FILE... --output DATA.h5 [options]\n"
     "  mpirun -n R evengrad train --data FILE --save DIR [--config RECIPE] [options]\n"
-    "  evengrad generate --checkpoint DIR [--prompt TEXT] [options]\n"
+    "  evengrad generate --checkpoint DIR [--prompt TEXT | --prompts FILE] [options]\n"
     "  evengrad inspect CHECKPOINT|DATA.h5 [--digest]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"
