@@ -1,6 +1,7 @@
 // A whole training run: steps, evaluations, checkpoints, and those who watch.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -11,14 +12,25 @@
 
 namespace evengrad {
 
+/// Options that decide which tokens a step sees and how they count. A run that goes on from a
+/// checkpoint has the same, unless LoopConfig::overrides names what changes.
+inline constexpr std::array<const char*, 7> overridable_options = {"data",
+                                                                   "seed",
+                                                                   "dropout",
+                                                                   "sequences",
+                                                                   "global-batch-size",
+                                                                   "micro-batch-size",
+                                                                   "micro-batch-tokens"};
+
 /// Where a run saves, and how often it does what. Intervals are in steps; 0: never.
 struct LoopConfig {
     std::filesystem::path save_dir;
-    bool overwrite = false;          ///< a folder with an earlier run is emptied of it
-    std::filesystem::path resume;    ///< checkpoint or run folder to go on from; empty: start anew
-    std::int64_t save_interval = 0;  ///< the last step is always saved
-    std::int64_t eval_interval = 0;  ///< with held-out data the last step is always evaluated
-    std::string options;             ///< the resolved recipe, kept in checkpoints
+    bool overwrite = false;        ///< a folder with an earlier run is emptied of it
+    std::filesystem::path resume;  ///< checkpoint or run folder to go on from; empty: start anew
+    std::vector<std::string> overrides;  ///< of overridable_options, what may change on resuming
+    std::int64_t save_interval = 0;      ///< the last step is always saved
+    std::int64_t eval_interval = 0;      ///< with held-out data the last step is always evaluated
+    std::string options;                 ///< the resolved recipe, kept in checkpoints
 };
 
 /// What is known when a run begins. The same on every rank, but for what only rank 0 knows.
@@ -52,10 +64,11 @@ class Observer {
 void run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
                   const std::vector<Observer*>& observers);
 
-/// @collective Puts the trainer where a checkpoint was, on any number of ranks. Model, seed,
-/// optimizer and data must be those of the checkpoint; rank 0 reads, and its path counts.
-/// @throws Error naming both values where they differ.
-void restore(Trainer& trainer, const std::filesystem::path& checkpoint, TrainingHistory& history);
+/// @collective Puts the trainer where a checkpoint was, on any number of ranks. Architecture and
+/// optimizer must be those of the checkpoint, and overridable_options unless `overrides` names
+/// them; rank 0 reads, and its arguments count. @throws Error naming both values where they differ.
+void restore(Trainer& trainer, const std::filesystem::path& checkpoint, TrainingHistory& history,
+             const std::vector<std::string>& overrides = {});
 
 /// @collective Saves to save_dir/step-NNNNNNNN.h5 and moves the `latest` link. Returns the file.
 std::filesystem::path save(Trainer& trainer, const std::filesystem::path& save_dir,

@@ -21,7 +21,7 @@ std::string to_json(const GptConfig& config);
 /// @throws Error, naming `where`, for text that isn't such JSON or makes no sense as a model.
 GptConfig model_from_json(const std::string& text, const std::string& where);
 
-/// The first field in which two models differ, and its values.
+/// The first field of the architecture in which two models differ, and its values.
 struct Difference {
     std::string name, first, second;
 };

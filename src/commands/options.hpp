@@ -71,8 +71,11 @@ class OptionTable {
     std::map<std::string, std::string> values() const;
     /// All options that have a meaning, as lines NAME=VALUE: the same configuration elsewhere.
     std::string resolved() const;
-    /// The same as a recipe to read and keep, without what only the command line has: sections, and
-    /// each option with its help. What isn't set is there as a comment.
+    /// "--lr 0.1 -> 0.2" for each option that recipes have and that differs, but for `without`.
+    std::vector<std::string> changes_since(const OptionTable& before,
+                                           const std::vector<std::string>& without) const;
+    /// All in force as a recipe to read and keep, without what only the command line has: sections,
+    /// and each option with its help. What isn't set is there as a comment.
     std::string recipe() const;
     std::string help() const;
 

@@ -28,6 +28,24 @@ std::string OptionTable::resolved() const {
     return lines;
 }
 
+std::vector<std::string> OptionTable::changes_since(const OptionTable& before,
+                                                    const std::vector<std::string>& without) const {
+    std::vector<std::string> changes;
+    const auto shown = [](const std::vector<std::string>& values) {
+        const std::string text = fmt::format("{}", fmt::join(values, ", "));
+        return text.empty() ? "unset" : text;
+    };
+    for (const auto& option : description_.options()) {
+        const std::string& name = option->long_name();
+        if (only_on_command_line_.count(name) > 0 || before.texts(name) == texts(name) ||
+            std::find(without.begin(), without.end(), name) != without.end())
+            continue;
+        changes.push_back(
+            fmt::format("--{} {} -> {}", name, shown(before.texts(name)), shown(texts(name))));
+    }
+    return changes;
+}
+
 std::string OptionTable::recipe() const {
     constexpr int help_column = 34;
     std::string lines;

@@ -9,9 +9,30 @@
 #include "commands/verbs.hpp"
 #include "kernels/blas.hpp"
 #include "report/metrics_file.hpp"
+#include <evengrad/checkpoint.hpp>
 #include <evengrad/dataset.hpp>
 
 namespace evengrad {
+
+namespace {
+
+/// Says which options aren't the checkpoint's, when a run goes on from one.
+class ResumeNotes final : public Observer {
+  public:
+    explicit ResumeNotes(const TrainOptions& options) : options_(options) {}
+
+    void on_start(const RunStart& start) override {
+        if (start.resumed_from.empty()) return;
+        const auto before = read_checkpoint_info(start.resumed_from).state.options;
+        const std::string changes = options_.changes_since(before);
+        if (!changes.empty()) log_info("changed since the checkpoint: " + changes);
+    }
+
+  private:
+    const TrainOptions& options_;
+};
+
+}  // namespace
 
 MachineSummary prepare_machine() {
     set_arithmetic_mode();
@@ -60,7 +81,8 @@ int train_command(const Communicator& world, const Arguments& arguments) {
     machine.ranks = world.size();
     machine.nodes = trainer.node_count();
     MetricsFile metrics;
-    std::vector<Observer*> observers{&metrics};
+    ResumeNotes notes(options);
+    std::vector<Observer*> observers{&metrics, &notes};
     std::optional<Progress> progress;
     if (root && logs(LogLevel::info))
         observers.push_back(

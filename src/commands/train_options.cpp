@@ -1,5 +1,8 @@
 #include "commands/train_options.hpp"
 
+#include <algorithm>
+#include <sstream>
+
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -37,6 +40,9 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("overwrite", loop.overwrite, true, "replace an earlier run in the --save folder");
     table.add("resume", resume_, std::string(resume_here),
               "go on from this checkpoint or run folder; alone: from --save's latest");
+    table.add_list("override", overrides_,
+                   "options that may differ from the checkpoint's: NAME[,NAME...] of " +
+                       fmt::format("{}", fmt::join(overridable_options, ", ")));
     table.add("save-interval", loop.save_interval, "steps between checkpoints; 0: only at the end");
     table.section("model");
     add_model_options(table, model);
@@ -78,7 +84,9 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.means_nothing_with({"adam-beta1", "adam-beta2", "adam-eps"}, "optimizer", {"sgd"});
     table.means_nothing_with({"min-lr"}, "lr-decay-style", {"constant"});
     table.means_nothing_without({"eval-interval"}, {"valid-data", "valid-fraction"});
-    table.only_on_command_line({"help", "config", "print-config", "overwrite", "resume"});
+    table.means_nothing_without({"override"}, {"resume"});
+    table.only_on_command_line(
+        {"help", "config", "print-config", "overwrite", "resume", "override"});
 }
 
 void TrainOptions::parse(const std::vector<std::string>& arguments) {
@@ -108,6 +116,17 @@ void TrainOptions::parse_resolved(const std::string& text) {
                    fmt::join(problems, "; "));
 }
 
+std::string TrainOptions::changes_since(const std::string& recipe) const {
+    // Of another version's recipe, what this version knows.
+    TrainOptions before;
+    std::vector<std::string> ignored, without = loop.overrides;
+    before.table.parse_resolved(recipe, ignored);
+    before.table.finish(ignored);
+    // Restoring knows data by their digest only; here are their names.
+    without.erase(std::remove(without.begin(), without.end(), "data"), without.end());
+    return fmt::format("{}", fmt::join(table.changes_since(before.table, without), ", "));
+}
+
 void TrainOptions::interpret(std::vector<std::string>& problems) {
     choose("sequences", sequences_, train.plan.sequences,
            {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}}, problems);
@@ -120,6 +139,17 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
     loop.options = table.recipe();
+    loop.overrides.clear();
+    for (const std::string& names : overrides_) {
+        std::istringstream list(names);
+        for (std::string name; std::getline(list, name, ',');) {
+            if (std::find(overridable_options.begin(), overridable_options.end(), name) ==
+                overridable_options.end())
+                problems.push_back(fmt::format("--override {}: can be {}", name,
+                                               fmt::join(overridable_options, ", ")));
+            loop.overrides.push_back(name);
+        }
+    }
     for (const auto& [name, value] : {std::pair{"save-interval", loop.save_interval},
                                       {"log-interval", log_interval},
                                       {"eval-interval", loop.eval_interval}})

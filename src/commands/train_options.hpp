@@ -17,6 +17,10 @@ struct TrainOptions {
     /// From the text of `table.resolved()`: how other ranks get rank 0's.
     void parse_resolved(const std::string& text);
 
+    /// Options that aren't as they were in the run that wrote a checkpoint, from the recipe in it:
+    /// "--lr 0.1 -> 0.2, ...", but for those that --override names.
+    std::string changes_since(const std::string& recipe) const;
+
     TrainConfig train;
     LoopConfig loop;
     std::string data, valid_data;
@@ -30,6 +34,7 @@ struct TrainOptions {
     void interpret(std::vector<std::string>& problems);
 
     std::string config_, sequences_ = "documents", optimizer_ = "adamw", decay_ = "cosine";
+    std::vector<std::string> overrides_;
     std::string save_, resume_, log_level_ = "info";
 };
 

@@ -1,8 +1,8 @@
 #include <cmath>
 #include <limits>
 
-#include "checkpoint/schema.hpp"
 #include "hdf5/publish.hpp"
+#include "train/resume_check.hpp"
 #include "train/state.hpp"
 #include <evengrad/loop.hpp>
 
@@ -51,17 +51,10 @@ void prepare_folder(const LoopConfig& config) {
     }
 }
 
-void expect_same(const char* what, const std::string& checkpoint, const std::string& here,
-                 const fs::path& file) {
-    if (checkpoint == here) return;
-    throw Error(fmt::format("--resume {}: {} is {} in the checkpoint and {} here", file.string(),
-                            what, checkpoint, here),
-                "give the options of the run that is resumed");
-}
-
 }  // namespace
 
-void restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& history) {
+void restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& history,
+             const std::vector<std::string>& overrides) {
     Trainer::State& s = trainer.state();
     const Communicator& world = s.topology.world();
     CheckpointState state;
@@ -69,18 +62,7 @@ void restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& hist
     if (s.is_root()) {
         file = find_checkpoint(checkpoint);
         const CheckpointInfo info = read_checkpoint_info(file);
-        const auto difference = schema::difference(info.model, s.config.model);
-        if (difference)
-            expect_same(fmt::format("the architecture ({})", difference->name).c_str(),
-                        difference->first, difference->second, file);
-        expect_same("the optimizer", info.optimizer,
-                    std::string(schema::name_of(s.config.optimizer.kind)), file);
-        expect_same("--seed", std::to_string(info.state.seed), std::to_string(s.config.seed), file);
-        const CheckpointState here = s.checkpoint_state();
-        expect_same("the batches", info.state.batches, here.batches, file);
-        if (s.data)
-            expect_same("the digest of the training data", info.state.data_digest, here.data_digest,
-                        file);
+        check_resume(info, s.config, s.checkpoint_state(), overrides);
         if (info.state.step > s.config.schedule.train_iters)
             throw Error(
                 fmt::format("--resume {}: the checkpoint is at step {}, beyond --train-iters "
@@ -121,7 +103,7 @@ void run_training(Trainer& trainer, const LoopConfig& config, const Dataset* val
     };
     if (root) prepare_folder(config);
     TrainingHistory history;
-    if (!config.resume.empty()) restore(trainer, config.resume, history);
+    if (!config.resume.empty()) restore(trainer, config.resume, history, config.overrides);
 
     // Rank 0 alone has data; whether there is any to evaluate on, all must know.
     std::int64_t evaluates = valid != nullptr;

@@ -41,13 +41,14 @@ std::string digest_of(const Dataset& data) {
     return digest.hex();
 }
 
-/// What decides which sequences a step gets and how they are cut: exact resume needs the same.
+/// What decides which sequences a step gets and how they are cut, as options that are set: exact
+/// resume needs the same (train/resume_check.hpp).
 std::string describe(const PlanConfig& plan) {
-    return fmt::format(
-        "sequences {}, global-batch-size {}, micro-batch-size {}, "
-        "micro-batch-tokens {}",
-        plan.sequences == SequenceMode::stream ? "stream" : "documents", plan.global_batch_size,
-        plan.micro_batch_size, plan.micro_batch_tokens);
+    const bool by_tokens = plan.micro_batch_tokens > 0;
+    return fmt::format("sequences {}, global-batch-size {}, micro-batch-{} {}",
+                       plan.sequences == SequenceMode::stream ? "stream" : "documents",
+                       plan.global_batch_size, by_tokens ? "tokens" : "size",
+                       by_tokens ? plan.micro_batch_tokens : plan.micro_batch_size);
 }
 
 /// The configuration in force, before anything else is made; sets this process up for its work.

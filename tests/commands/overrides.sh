@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Going on from a checkpoint with other options: refused, asked for, or said. (R20)
+# usage: overrides.sh EVENGRAD SOURCE_DIR
+source "$(dirname "$0")/helpers.sh"
+
+good=(train --data "$pairs" "${tiny[@]}" --train-iters 4)
+succeeds 2 "${good[@]}" --save run --save-interval 2
+head -c 60000 "$pairs" | sed '$d' > other.jsonl
+first=run/step-00000002.h5
+
+# What can't go on at all.
+for ranks in 0 2; do
+    refuses 1 $ranks "the architecture (num_layers) is 2 in the checkpoint and 3 here" -- \
+        "${good[@]}" --save new --resume $first --num-layers 3
+done
+refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
+    "${good[@]}" --save new --resume $first --optimizer sgd --override seed
+
+# What decides the result: both values, and how to go on all the same.
+for ranks in 0 2; do
+    refuses 1 $ranks "--seed is 5 in the checkpoint and 6 here" \
+        "--global-batch-size is 24 in the checkpoint and 32 here" "--dropout is 0 in" \
+        "--override seed,dropout,global-batch-size" -- \
+        "${good[@]}" --save new --resume $first --seed 6 --global-batch-size 32 --dropout 0.5
+done
+refuses 1 0 "--data is tokens of digest" "--override data" -- \
+    "${good[@]}" --save new --resume $first --data other.jsonl
+
+# What may change when it is named: one warning each, and it does change.
+succeeds 2 "${good[@]}" --save changed --resume $first --seed 6 --data other.jsonl --override data,seed
+for text in "warning: --override seed: it was 5 up to step 2 and is 6 now" \
+    "warning: --override data: it was tokens of digest" \
+    "info: changed since the checkpoint: --data $pairs -> other.jsonl, --save run -> changed"; do
+    [ "$(grep -cF -e "$text" err)" = 1 ] || { fail "$last: '$text' isn't said once"; cat err; }
+done
+[ "$(digest_of changed)" != "$(digest_of run)" ] || fail "$last: changed nothing"
+succeeds 0 "${good[@]}" --save alike --resume $first --seed 6 --data other.jsonl --override data --override seed
+[ "$(digest_of changed)" = "$(digest_of alike)" ] || fail "$last: another digest"
+
+# Given but never used.
+refuses 1 0 "--override seed: it is 5 in the checkpoint, too" -- \
+    "${good[@]}" --save new --resume $first --override seed
+refuses 2 0 "--override means nothing without --resume" -- \
+    "${good[@]}" --save new --override seed
+refuses 2 0 "--override lr: can be data, seed, dropout, sequences, global-batch-size, micro-batch-size, micro-batch-tokens" -- \
+    "${good[@]}" --save new --resume $first --override lr
+
+# Everything else may change, and is said.
+succeeds 2 "${good[@]}" --save new --resume $first --lr 0.001 --weight-decay 0 --train-iters 6
+text="info: changed since the checkpoint: --save run -> new, --save-interval 2 -> 0, --train-iters 4 -> 6, --lr 0.003 -> 0.001, --weight-decay 0.1 -> 0"
+grep -qF -e "$text" err || { fail "$last: '$text' isn't said"; cat err; }
+succeeds 2 "${good[@]}" --save run --resume $first --save-interval 2
+[ ! -s err ] || fail "$last: says something of the same run: $(cat err)"
+finish
