@@ -168,7 +168,7 @@ refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
     "${good[@]}" --resume --optimizer sgd
 refuses 1 2 "--seed is 5 in the checkpoint and 6 here" -- "${good[@]}" --resume --seed 6
 echo '{"text": "other data, other order"}' > other.jsonl
-refuses 1 2 "the training data" -- "${good[@]}" --resume --data other.jsonl
+refuses 1 2 "--data is tokens of digest" -- "${good[@]}" --resume --data other.jsonl
 for ranks in 0 2; do
     refuses 1 $ranks "there is no checkpoint at nothing" -- "${good[@]}" --resume nothing
     refuses 1 $ranks "there is no checkpoint at new/latest" -- "${good[@]}" --resume --save new
@@ -176,7 +176,7 @@ done
 head -c 20000 run/step-00000004.h5 > short.h5
 refuses 1 2 "short.h5: H5Fopen failed" "the file was cut off" -- "${good[@]}" --save new --resume short.h5
 refuses 1 0 "is not an HDF5 file" -- "${good[@]}" --save new --resume "$pairs"
-refuses 1 2 "the batches is" "global-batch-size 24" -- "${good[@]}" --resume --global-batch-size 12
+refuses 1 2 "--global-batch-size is 24 in the checkpoint and 12 here" -- "${good[@]}" --resume --global-batch-size 12
 cp -L run/latest copy.h5
 refuses 1 2 "--save run: the folder holds an earlier run" -- "${good[@]}" --resume copy.h5
 refuses 1 2 "the checkpoint is at step" "beyond --train-iters 1" -- "${good[@]}" --resume --train-iters 1
