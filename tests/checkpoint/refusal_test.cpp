@@ -78,9 +78,9 @@ TEST_F(Refusal, AnotherRunIsRefusedWithBothValues) {
         contains(other_run([](TrainConfig& c, Dataset&) { c.optimizer.kind = OptimizerKind::sgd; }),
                  {"optimizer", "adamw", "sgd"}));
     EXPECT_TRUE(contains(other_run([](TrainConfig&, Dataset& d) { d.tokens[3] ^= 1; }),
-                         {"digest of the training data", "in the checkpoint", "here"}));
+                         {"--data is tokens of digest", "in the checkpoint", "here"}));
     EXPECT_TRUE(contains(other_run([](TrainConfig&, Dataset& d) { d.loss[7] ^= 1; }),
-                         {"digest of the training data"}));
+                         {"--data is tokens of digest"}));
     TrainingHistory history;
     Trainer same(world(), config_, &data_);
     EXPECT_NO_THROW(restore(same, file_, history));
