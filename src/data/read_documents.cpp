@@ -10,7 +10,7 @@ InputFormat format_of(std::filesystem::path path) {
     const std::string name = path.string();
     if (name == "-")
         throw UsageError("standard input has no extension that tells its format",
-                         "name the format: text, jsonl or tokens");
+                         "name it: --format text, jsonl or tokens");
     std::string extension = extension_of(path);
     if (extension == ".gz") extension = extension_of(path.replace_extension());
     if (extension == ".txt") return InputFormat::text;

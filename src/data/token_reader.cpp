@@ -126,7 +126,6 @@ void read_tokens(ByteStream& in, const Tokenizer& tokenizer, DocumentSink& sink)
             tokens.push_back(static_cast<std::int32_t>(token));
         }
         count += static_cast<std::int64_t>(tokens.size());
-        if (layout.tokens && count > *layout.tokens) break;
         splitter.add(tokens);
         in.consume(tokens.size() * layout.token_bytes);
     } while (in.more());
