@@ -10,6 +10,7 @@
 
 #include <evengrad/history.hpp>
 #include <evengrad/model.hpp>
+#include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
 
@@ -23,6 +24,7 @@ struct CheckpointState {
     std::string data_digest;  ///< of the training tokens, so that another data set is noticed
     std::string batches;      ///< how sequences become global batches and micro-batches
     std::string options;      ///< the resolved recipe, as INI text
+    TokenizerSpec tokenizer;  ///< of the training tokens
 };
 
 struct CheckpointInfo {

@@ -1,67 +1,110 @@
-// Training text as tokens: the byte tokenizer, the readers of .txt and .jsonl, the held-out split.
+// What a run is trained on: documents as tokens with loss weights, in memory or in prepared files.
 //
-// Everything here is @local; in a run only rank 0 reads data.
+// Everything here is @local; in a run only rank 0 has data.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include <evengrad/tokenizer.hpp>
+
 namespace evengrad {
 
-/// Token b is the byte b; one more token marks where documents begin and end.
-class ByteTokenizer {
-  public:
-    static constexpr std::int32_t end_of_text = 256;
-    static constexpr std::int32_t vocabulary_size = 257;
+class TokenStore;
 
-    /// One token a byte; adds no end_of_text.
-    std::vector<std::int32_t> encode(std::string_view text) const;
-    /// The same, appended to `tokens`.
-    void encode(std::string_view text, std::vector<std::int32_t>& tokens) const;
-
-    /// The bytes of `tokens`; end_of_text is dropped. The result need not be valid UTF-8: a model
-    /// may put any bytes in a row. @throws Error for a token outside the vocabulary.
-    std::string decode(std::span<const std::int32_t> tokens) const;
+/// Documents in memory, end to end, before they become a Dataset. Document d is tokens[offsets[d]
+/// .. offsets[d+1]), has at least two tokens, and begins and ends with end_of_text.
+struct Documents {
+    std::string source;                    ///< the file, as it was named
+    std::vector<std::int32_t> tokens;      ///< [tokens]
+    std::vector<float> weights;            ///< [tokens] how much the loss of predicting this token
+                                           ///< counts; 0 for the first token of a document
+    std::vector<std::int64_t> offsets{0};  ///< [documents + 1], from 0 to tokens.size()
+    std::vector<std::int64_t> lines;       ///< [documents] of the source, from 1; 0: it has none
 };
 
-/// Documents as tokens with loss flags, end to end. Document d is tokens[offsets[d] ..
-/// offsets[d+1]) and begins and ends with end_of_text, so it has at least two tokens.
-struct Dataset {
-    std::vector<std::int32_t> tokens;      ///< [tokens]
-    std::vector<std::uint8_t> loss;        ///< [tokens] 1: predicting this token carries loss. The
-                                           ///< first token of a document never does.
-    std::vector<std::int64_t> offsets{0};  ///< [documents + 1], from 0 to tokens.size()
-    std::vector<std::int64_t> lines;  ///< [documents] line of the source, from 1, where it begins
-    std::string source;               ///< the file, as it was named
+/// A part of a dataset: a run of tokens of one file. Copies share the file.
+class DataPart {
+  public:
+    /// All of a file.
+    explicit DataPart(std::shared_ptr<const TokenStore> store);
 
-    std::int64_t documents() const noexcept { return static_cast<std::int64_t>(lines.size()); }
+    const std::string& name() const;               ///< the file, as it was named
+    std::int64_t begin() const { return begin_; }  ///< its first token in the file
+    std::int64_t end() const { return end_; }      ///< behind its last token in the file
+    std::int64_t tokens() const { return end_ - begin_; }
+    /// Documents, the one that a held-out split cut through counted in both parts.
+    std::int64_t documents() const { return last_document_ - first_document_; }
+    /// Where the part's document d begins and ends in the file, as far as it is in this part.
+    std::pair<std::int64_t, std::int64_t> document(std::int64_t d) const;
+    /// The document that a token of the file is in.
+    std::int64_t document_of(std::int64_t token) const;
 
+    /// Tokens and weights [first, first + size) of the file, inside this part. Either span may be
+    /// empty, else both have that size. @throws Error when the file is damaged or can't be read.
+    void read(std::int64_t first, std::span<std::int32_t> tokens, std::span<float> weights) const;
+    /// Whether any token but the first has a weight above 0. Reads until it finds one.
+    bool has_loss() const;
     /// For messages: "FILE line 12: begins 'Call me Ish...'", at most 40 bytes of the text (whole
     /// characters), control characters escaped.
     std::string describe(std::int64_t document) const;
+
+    /// {the first part, the last `fraction` of the tokens}: cut between the two documents where the
+    /// parts come closest to the fraction, a single document between two characters.
+    /// @throws Error when it can't be cut in two.
+    std::pair<DataPart, DataPart> split_tail(double fraction) const;
+
+    const TokenStore& store() const { return *store_; }
+
+  private:
+    DataPart slice(std::int64_t begin, std::int64_t end) const;
+
+    std::shared_ptr<const TokenStore> store_;
+    std::int64_t begin_, end_;
+    std::int64_t first_document_, last_document_;
 };
 
-/// Reads by extension:
-///   .txt    one document, loss on every byte and on its end. Valid UTF-8; a byte order mark at the
-///           start is dropped.
-///   .jsonl  one JSON object a line, each a document, blank lines skipped:
-///           {"text": "..."}                         loss as above
-///           {"prompt": "...", "completion": "..."}  loss on the completion and its end only
-/// JSONL is streamed; a line may have 64 MiB.
-/// @throws Error naming file, line and byte for another extension, other keys or types, broken
-/// UTF-8 or JSON, a file that is missing, empty, unreadable, not a regular file.
-Dataset read_dataset(const std::filesystem::path& path, const ByteTokenizer& tokenizer);
+/// One or several parts, perhaps mixed by weight. Immutable, cheap to copy.
+class Dataset {
+  public:
+    Dataset() = default;  ///< nothing
+    /// @throws Error for documents that break the rules above or leave the vocabulary.
+    explicit Dataset(Documents documents,
+                     std::shared_ptr<const Tokenizer> tokenizer = make_tokenizer({}));
+    /// `shares` is empty (each sequence once an epoch) or has one positive number a part: in which
+    /// proportion sequences are drawn from it. @throws Error when the tokenizers differ.
+    explicit Dataset(std::vector<DataPart> parts, std::vector<double> shares = {});
 
-/// Cuts the last `fraction` of the tokens off: {the first part, the held-out part}.
-/// Several documents: cut between the two where the parts come closest to the fraction, at least
-/// one document in each. A single document: between two UTF-8 characters; both parts are closed
-/// with end_of_text, without loss on the end that the cut made.
-/// @throws Error unless 0 < fraction < 1, or when a part would have nothing to learn from.
-std::pair<Dataset, Dataset> split_tail(Dataset data, double fraction);
+    const std::vector<DataPart>& parts() const { return parts_; }
+    const DataPart& part(std::int64_t index) const {
+        return parts_[static_cast<std::size_t>(index)];
+    }
+    const std::vector<double>& shares() const { return shares_; }
+    std::int64_t tokens() const;
+    std::int64_t documents() const;
+    bool has_loss() const;
+    const std::shared_ptr<const Tokenizer>& tokenizer() const;
+    /// The files' names, for messages: "a.jsonl, b.jsonl".
+    std::string source() const;
+    /// Equal for equal tokens, weights, documents, parts and shares, wherever they are kept.
+    std::string digest() const;
+
+    /// Holds out the last `fraction` of the tokens of each part: {for training, held out}.
+    /// @throws Error unless 0 < fraction < 1, or when one of the two would have no loss.
+    std::pair<Dataset, Dataset> split_tail(double fraction) const;
+
+  private:
+    std::vector<DataPart> parts_;
+    std::vector<double> shares_;
+};
+
+/// Opens what `--data` names: FILE, or FILE[:SHARE],FILE[:SHARE]... Prepared files (.h5) are read
+/// from disk as needed, raw ones (by extension: .txt, .jsonl) into memory with `tokenizer`.
+/// @throws Error naming file, line and byte for what can't be read.
+Dataset open_dataset(const std::string& data, const std::shared_ptr<const Tokenizer>& tokenizer);
 
 }  // namespace evengrad

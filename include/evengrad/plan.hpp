@@ -31,16 +31,32 @@ struct PlanConfig {
     std::vector<std::string> validate() const;  ///< all problems at once
 };
 
-/// A run of input positions. Position i reads tokens[begin + i] and predicts tokens[begin + i + 1].
+/// A run of input positions of one part of the data. Position i reads the file's token begin + i
+/// and predicts the token begin + i + 1.
 struct Sequence {
-    std::int64_t begin = 0;  ///< in Dataset::tokens
+    std::int64_t part = 0;  ///< of Dataset::parts()
+    std::int64_t begin = 0;
     std::int32_t length = 0;
-    std::int32_t loss_tokens = 0;
-    std::int64_t document = 0;  ///< of its first token
+    std::int64_t document = 0;  ///< of the part; that of its first token
 };
 
-std::vector<Sequence> cut_sequences(const Dataset& data, SequenceMode mode,
-                                    std::int64_t seq_length);
+/// The sequences of a dataset, by number, without a list of them.
+class Sequences {
+  public:
+    Sequences(const Dataset& data, SequenceMode mode, std::int64_t seq_length);
+
+    std::int64_t size() const { return first_.back(); }
+    /// Numbers [first_of(p), first_of(p + 1)) are part p's, in the order of its tokens.
+    std::int64_t first_of(std::int64_t part) const;
+    Sequence operator[](std::int64_t id) const;
+
+  private:
+    const Dataset* data_;
+    SequenceMode mode_;
+    std::int64_t seq_length_;
+    std::vector<std::int64_t> first_;                           ///< [parts + 1]
+    std::vector<std::vector<std::int64_t>> first_of_document_;  ///< mode documents: [documents + 1]
+};
 
 /// A bijection of [0, size) chosen by (seed, epoch): a shuffle that needs no memory. Four rounds of
 /// a Feistel network on Philox, with cycle walking (Black and Rogaway, "Ciphers with arbitrary
@@ -72,7 +88,7 @@ struct StepPlan {
     double denominator = 0;  ///< what the summed loss and gradient are divided by
     std::vector<std::int64_t> sequence_begin{0};  ///< [M + 1] micro-batch k holds these sequences
     std::vector<std::int64_t> token_begin{0};     ///< [M + 1] and these positions
-    std::vector<std::int64_t> loss_tokens;        ///< [M] positions with loss
+    std::vector<std::int64_t> loss_tokens;        ///< [M] positions with a weight above 0
     std::vector<double> weight;                   ///< [M] their weights added up
     std::vector<std::int64_t> sequence_ids;
     std::vector<std::int32_t> lengths, keys, tokens, targets;
@@ -88,23 +104,33 @@ struct StepPlan {
 };
 
 /// The global batches of a training run, step by step. An epoch's last batch may be short (R4).
+///
+/// Without shares an epoch is every sequence once, in an order that seed and epoch choose. With
+/// shares it has as many draws, of which each part gives its share (largest remainder); a part's
+/// draws go through all its sequences before any comes again.
 class Planner {
   public:
+    /// @throws Error when no token carries a loss, or a share is too small for one draw an epoch.
     Planner(const Dataset& data, const PlanConfig& config);
 
     std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
-    const std::vector<Sequence>& sequences() const { return sequences_; }
-    /// The plan of step `step` (0-based), token mean: weight 1 each, denominator their number.
+    const Sequences& sequences() const { return sequences_; }
+    /// Draws that each part gives an epoch: [parts].
+    const std::vector<std::int64_t>& draws() const { return draws_; }
+    /// The plan of step `step` (0-based), token mean: a token's weight is the data's, the
+    /// denominator their sum.
     StepPlan plan(std::int64_t step) const;
-    /// Every sequence once, in order, as one plan: for evaluation.
-    StepPlan plan_all() const;
+    /// The sequences [first, last) by number, as one plan: for evaluation.
+    StepPlan plan_range(std::int64_t first, std::int64_t last) const;
 
   private:
+    std::int64_t draw(std::int64_t epoch, std::int64_t index) const;
     StepPlan cut(std::vector<std::int64_t> ids) const;
 
     const Dataset* data_;
     PlanConfig config_;
-    std::vector<Sequence> sequences_;
+    Sequences sequences_;
+    std::vector<std::int64_t> draws_;
     std::int64_t steps_per_epoch_;
 };
 

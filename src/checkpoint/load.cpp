@@ -3,6 +3,7 @@
 #include "base/digest.hpp"
 #include "checkpoint/save.hpp"
 #include "checkpoint/schema.hpp"
+#include "data/tokenizer_note.hpp"
 #include "hdf5/nexus.hpp"
 #include <evengrad/checkpoint.hpp>
 #include <evengrad/error.hpp>
@@ -107,6 +108,12 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
                                 file.string(), parameters, fs::file_size(file)),
                     "the checkpoint is damaged");
     info.state = read_state(root, ParameterTable(info.model));
+    info.state.tokenizer = read_tokenizer(model);
+    if (info.state.tokenizer.vocabulary_size > info.model.vocab_size)
+        throw Error(
+            fmt::format("{}: a tokenizer of {} tokens for a vocabulary of {}", model.where(),
+                        info.state.tokenizer.vocabulary_size, info.model.vocab_size),
+            "the checkpoint is damaged");
     info.history = read_history(root);
     return info;
 }

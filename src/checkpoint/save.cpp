@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "base/digest.hpp"
 #include "checkpoint/schema.hpp"
+#include "data/tokenizer_note.hpp"
 #include "hdf5/nexus.hpp"
 #include "hdf5/publish.hpp"
-#include <evengrad/dataset.hpp>
 
 namespace evengrad {
 
@@ -40,14 +38,11 @@ void write_tensor(hdf5::Group& root, const Tensor& tensor, Index index, TensorPa
     root.write(tensor_path(part, tensor.name), values, file_shape(tensor), attributes);
 }
 
-void write_model(hdf5::Group& root, const GptConfig& config) {
+void write_model(hdf5::Group& root, const GptConfig& config, const TokenizerSpec& tokenizer) {
     hdf5::Group model = root.create_group("model");
     model.set("architecture", std::string("gpt"));
     write_note(model, "config", "application/json", schema::to_json(config));
-    const nlohmann::json tokenizer{{"kind", "byte"},
-                                   {"vocabulary_size", ByteTokenizer::vocabulary_size},
-                                   {"end_of_text", ByteTokenizer::end_of_text}};
-    write_note(model, "tokenizer", "application/json", tokenizer.dump(2));
+    write_tokenizer(model, tokenizer);
 }
 
 void write_state(hdf5::Group& root, const CheckpointState& state) {
@@ -112,7 +107,7 @@ void save_checkpoint(const std::filesystem::path& file, const RunTensors& tensor
         out.emplace(file);
         hdf5::write_root(out->root(), {schema::name, schema::version, "training"});
         root.emplace(out->root());
-        write_model(*root, model);
+        write_model(*root, model, state.tokenizer);
         hdf5::Group optimizer = root->create_group("optimizer");
         optimizer.set("algorithm", std::string(schema::name_of(tensors.optimizer.config().kind)));
         optimizer.set("step", state.updates);

@@ -40,7 +40,7 @@ double sgemm_rate(const Communicator& world) {
 
 /// Documents of exactly seq_length inputs, of random bytes: speed doesn't depend on what they say.
 Dataset random_data(Index seq_length, Index documents) {
-    Dataset data;
+    Documents data;
     data.source = "random bytes";
     const Philox philox(1, RandomPurpose::test);
     for (Index d = 0; d < documents; ++d) {
@@ -48,12 +48,12 @@ Dataset random_data(Index seq_length, Index documents) {
             const auto word =
                 philox(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(d))[0];
             data.tokens.push_back(static_cast<std::int32_t>(word & 0xffu));
-            data.loss.push_back(i > 0);
+            data.weights.push_back(i > 0 ? 1.0f : 0.0f);
         }
         data.offsets.push_back(static_cast<std::int64_t>(data.tokens.size()));
         data.lines.push_back(d + 1);
     }
-    return data;
+    return Dataset(std::move(data));
 }
 
 double sum_of_ranks(const Communicator& world, double value) {

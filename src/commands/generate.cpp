@@ -147,7 +147,7 @@ int generate_command(const Arguments& arguments) {
     if (!options.output.empty()) output.emplace(options.output);
 
     const CheckpointInfo info = read_checkpoint_info(find_checkpoint(options.checkpoint));
-    const auto tokenizer = make_tokenizer(TokenizerSpec{});
+    const auto tokenizer = make_tokenizer(info.state.tokenizer);
     const ParameterTable table(info.model);
     AlignedBuffer<float> weights(table.flat_size());
     read_checkpoint_weights(info, table, weights.span());

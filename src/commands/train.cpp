@@ -64,18 +64,21 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         } else if (options.print_config) {
             fmt::print("{}", options.table.recipe());
         } else {
-            const ByteTokenizer tokenizer;
-            data = read_dataset(options.data, tokenizer);
+            const auto tokenizer = make_tokenizer({});
+            data = open_dataset(options.data, tokenizer);
             has_valid = !options.valid_data.empty() || options.valid_fraction > 0.0;
-            if (!options.valid_data.empty()) valid = read_dataset(options.valid_data, tokenizer);
+            if (!options.valid_data.empty()) valid = open_dataset(options.valid_data, tokenizer);
             if (options.valid_fraction > 0.0)
-                std::tie(data, valid) = split_tail(std::move(data), options.valid_fraction);
+                std::tie(data, valid) = data.split_tail(options.valid_fraction);
             resolved = options.table.resolved();
         }
     }
     world.broadcast(resolved, 0);
     if (resolved.empty()) return 0;
     if (!root) options.parse_resolved(resolved);
+    std::int64_t vocabulary = root ? data.tokenizer()->vocabulary_size() : 0;
+    world.broadcast(std::span(&vocabulary, 1), 0);
+    options.train.model.vocab_size = vocabulary;
 
     Trainer trainer(world, options.train, root ? &data : nullptr);
     machine.ranks = world.size();

@@ -1,6 +1,10 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include <fmt/ranges.h>
+
+#include "data/memory_store.hpp"
 #include "data/readers.hpp"
 #include <evengrad/dataset.hpp>
 #include <evengrad/error.hpp>
@@ -8,18 +12,6 @@
 namespace evengrad {
 
 namespace {
-
-std::string lower_extension(const std::filesystem::path& path) {
-    std::string extension = path.extension().string();
-    for (char& letter : extension)
-        if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
-    return extension;
-}
-
-/// 10xxxxxx: not the first byte of a UTF-8 character.
-bool is_continuation(std::int32_t token) {
-    return token >= 0x80 && token < 0xC0;
-}
 
 /// `text` for a one-line message on a terminal: control characters (C0, DEL, C1) as escapes.
 std::string escape(std::string_view text) {
@@ -46,129 +38,197 @@ std::string escape(std::string_view text) {
     return out;
 }
 
-/// Documents first .. last-1 as a dataset of their own.
-Dataset slice(const Dataset& data, std::int64_t first, std::int64_t last) {
-    const std::int64_t from = data.offsets[static_cast<std::size_t>(first)];
-    const std::int64_t to = data.offsets[static_cast<std::size_t>(last)];
-    Dataset part;
-    part.source = data.source;
-    part.tokens.assign(data.tokens.begin() + from, data.tokens.begin() + to);
-    part.loss.assign(data.loss.begin() + from, data.loss.begin() + to);
-    part.lines.assign(data.lines.begin() + first, data.lines.begin() + last);
-    part.offsets.assign(data.offsets.begin() + first, data.offsets.begin() + last + 1);
-    for (std::int64_t& offset : part.offsets) offset -= from;
-    return part;
-}
+/// Tokens at a time when many are looked at.
+constexpr std::int64_t piece = 1 << 16;
 
-/// Content token (0-based, end_of_text not counted) where the second part begins.
-std::int64_t choose_cut(const Dataset& data, double fraction) {
-    const auto content = static_cast<std::int64_t>(data.tokens.size()) - 2;
-    const auto continues = [&](std::int64_t cut) {
-        return is_continuation(data.tokens[static_cast<std::size_t>(cut + 1)]);
-    };
-    std::int64_t cut = 0;
-    if (content >= 2) {
-        const double kept = std::round(static_cast<double>(content) * (1.0 - fraction));
-        const std::int64_t target =
-            std::clamp(static_cast<std::int64_t>(kept), std::int64_t{1}, content - 1);
-        cut = target;
-        while (cut > 0 && continues(cut)) --cut;
-        if (cut == 0)  // the target fell into the first character: cut behind it
-            for (cut = 1; cut < content && continues(cut);) ++cut;
-    }
-    if (cut == 0 || cut >= content)
-        throw Error(fmt::format("{}: one document of {} byte(s) cannot be cut in two", data.source,
-                                std::max<std::int64_t>(content, 0)),
-                    "give held-out data in a file of its own (--valid-data)");
-    return cut;
-}
-
-std::pair<Dataset, Dataset> split_document(Dataset data, double fraction) {
-    const std::int64_t cut = choose_cut(data, fraction) + 1;
-    Dataset tail;
-    tail.source = data.source;
-    tail.tokens.push_back(ByteTokenizer::end_of_text);
-    tail.loss.push_back(0);
-    tail.tokens.insert(tail.tokens.end(), data.tokens.begin() + cut, data.tokens.end());
-    tail.loss.insert(tail.loss.end(), data.loss.begin() + cut, data.loss.end());
-    tail.offsets.push_back(static_cast<std::int64_t>(tail.tokens.size()));
-    // Newlines of a text file are lines of the source; those inside a JSON string are not.
-    std::int64_t line = data.lines.front();
-    if (lower_extension(data.source) == ".txt")
-        line += std::count(data.tokens.begin(), data.tokens.begin() + cut, '\n');
-    tail.lines.push_back(line);
-
-    // The text does not end at the cut: nothing should learn that it does.
-    data.tokens.resize(static_cast<std::size_t>(cut));
-    data.loss.resize(static_cast<std::size_t>(cut));
-    data.tokens.push_back(ByteTokenizer::end_of_text);
-    data.loss.push_back(0);
-    data.offsets.back() = static_cast<std::int64_t>(data.tokens.size());
-    return {std::move(data), std::move(tail)};
+/// The index of the document that a token is in.
+std::int64_t find_document(const TokenStore& store, std::int64_t token) {
+    const auto offsets = store.offsets();
+    return std::upper_bound(offsets.begin(), offsets.end(), token) - offsets.begin() - 1;
 }
 
 }  // namespace
 
-std::string Dataset::describe(std::int64_t document) const {
-    EVENGRAD_CHECK(document >= 0 && document < documents(), "document {} of {}", document,
-                   documents());
+DataPart::DataPart(std::shared_ptr<const TokenStore> store)
+    : store_(std::move(store)),
+      begin_(0),
+      end_(store_->tokens()),
+      first_document_(0),
+      last_document_(store_->documents()) {}
+
+DataPart DataPart::slice(std::int64_t begin, std::int64_t end) const {
+    DataPart part = *this;
+    part.begin_ = begin;
+    part.end_ = end;
+    part.first_document_ = find_document(*store_, begin);
+    part.last_document_ = find_document(*store_, end - 1) + 1;
+    return part;
+}
+
+const std::string& DataPart::name() const {
+    return store_->name();
+}
+
+std::pair<std::int64_t, std::int64_t> DataPart::document(std::int64_t d) const {
+    const auto at = static_cast<std::size_t>(first_document_ + d);
+    return {std::max(begin_, store_->offsets()[at]), std::min(end_, store_->offsets()[at + 1])};
+}
+
+std::int64_t DataPart::document_of(std::int64_t token) const {
+    return find_document(*store_, token) - first_document_;
+}
+
+void DataPart::read(std::int64_t first, std::span<std::int32_t> tokens,
+                    std::span<float> weights) const {
+    const auto size = static_cast<std::int64_t>(std::max(tokens.size(), weights.size()));
+    EVENGRAD_CHECK(first >= begin_ && size <= end_ - first, "tokens {}+{} of {} to {}", first, size,
+                   begin_, end_);
+    store_->read(first, tokens, weights);
+}
+
+bool DataPart::has_loss() const {
+    std::vector<float> weights;
+    // The first token is read, never predicted.
+    for (std::int64_t from = begin_ + 1; from < end_; from += piece) {
+        weights.resize(static_cast<std::size_t>(std::min(piece, end_ - from)));
+        read(from, {}, weights);
+        if (std::any_of(weights.begin(), weights.end(), [](float w) { return w > 0.0f; }))
+            return true;
+    }
+    return false;
+}
+
+std::string DataPart::describe(std::int64_t d) const {
+    EVENGRAD_CHECK(d >= 0 && d < documents(), "document {} of {}", d, documents());
     constexpr std::size_t limit = 40;
-    const auto index = static_cast<std::size_t>(document);
-    const auto first = static_cast<std::size_t>(offsets[index]);
-    const auto last = static_cast<std::size_t>(offsets[index + 1]);
-    std::string text;
-    for (std::size_t i = first; i < last && text.size() <= limit; ++i)
-        if (tokens[i] != ByteTokenizer::end_of_text) text += static_cast<char>(tokens[i]);
+    const auto [first, last] = document(d);
+    std::vector<std::int32_t> tokens(
+        static_cast<std::size_t>(std::min<std::int64_t>(last - first, 3 * limit)));
+    read(first, tokens, {});
+    std::string text = store_->tokenizer()->decode(tokens);
     const bool cut = text.size() > limit;
     if (cut) {
         std::size_t end = limit;
-        while (end > 0 && is_continuation(static_cast<unsigned char>(text[end]))) --end;
+        while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
         text.resize(end);
     }
-    const std::string where = fmt::format("{} line {}", source, lines[index]);
+    const std::string where = store_->place(first_document_ + d);
     if (text.empty()) return where + ": empty";
     return fmt::format("{}: begins '{}{}'", where, escape(text), cut ? "..." : "");
 }
 
-Dataset read_dataset(const std::filesystem::path& path, const ByteTokenizer& tokenizer) {
-    const std::string extension = lower_extension(path);
-    if (extension == ".txt") return read_text(path, tokenizer);
-    if (extension == ".jsonl") return read_jsonl(path, tokenizer);
-    throw Error(fmt::format("{}: unknown kind of data file{}", path.string(),
-                            extension.empty() ? " (no extension)" : ""),
-                "known are .txt (one text) and .jsonl (one JSON object a line)");
+std::pair<DataPart, DataPart> DataPart::split_tail(double fraction) const {
+    const double kept =
+        static_cast<double>(begin_) + static_cast<double>(tokens()) * (1.0 - fraction);
+    std::int64_t cut = begin_;
+    if (documents() > 1) {
+        const auto distance = [&](std::int64_t d) {
+            return std::abs(static_cast<double>(document(d).first) - kept);
+        };
+        std::int64_t best = 1;
+        for (std::int64_t d = 2; d < documents(); ++d)
+            if (distance(d) < distance(best)) best = d;
+        cut = document(best).first;
+    } else if (tokens() >= 4) {
+        // At least one token is read and one predicted on either side.
+        const std::int64_t first = begin_ + 2, last = end_ - 2;
+        cut = std::clamp(static_cast<std::int64_t>(std::llround(kept)), first, last);
+        const auto may_cut = [&](std::int64_t place) {
+            std::int32_t token = 0;
+            read(place, {&token, 1}, {});
+            return store_->tokenizer()->may_cut_before(token);
+        };
+        std::int64_t before = cut;
+        while (before >= first && !may_cut(before)) --before;
+        while (before < first && cut <= last && !may_cut(cut)) ++cut;
+        cut = before >= first ? before : cut <= last ? cut : begin_;
+    }
+    if (cut == begin_)
+        throw Error(
+            fmt::format("{}: one document of {} tokens cannot be cut in two", name(), tokens()),
+            "give held-out data in a file of its own (--valid-data)");
+    return {slice(begin_, cut), slice(cut, end_)};
 }
 
-std::pair<Dataset, Dataset> split_tail(Dataset data, double fraction) {
+Dataset::Dataset(Documents documents, std::shared_ptr<const Tokenizer> tokenizer)
+    : parts_{DataPart(
+          std::make_shared<const MemoryStore>(std::move(documents), std::move(tokenizer)))} {}
+
+Dataset::Dataset(std::vector<DataPart> parts, std::vector<double> shares)
+    : parts_(std::move(parts)), shares_(std::move(shares)) {
+    EVENGRAD_CHECK(!parts_.empty(), "a dataset of nothing");
+    EVENGRAD_CHECK(shares_.empty() || shares_.size() == parts_.size(), "{} shares of {} parts",
+                   shares_.size(), parts_.size());
+    const TokenizerSpec& first = parts_.front().store().tokenizer()->spec();
+    for (const DataPart& part : parts_) {
+        const TokenizerSpec& own = part.store().tokenizer()->spec();
+        if (own != first)
+            throw Error(fmt::format("{} has other tokens ({}) than {} ({})", part.name(),
+                                    own.describe(), parts_.front().name(), first.describe()),
+                        "prepare all files with one tokenizer");
+    }
+}
+
+std::int64_t Dataset::tokens() const {
+    return std::accumulate(
+        parts_.begin(), parts_.end(), std::int64_t{0},
+        [](std::int64_t sum, const DataPart& part) { return sum + part.tokens(); });
+}
+
+std::int64_t Dataset::documents() const {
+    return std::accumulate(
+        parts_.begin(), parts_.end(), std::int64_t{0},
+        [](std::int64_t sum, const DataPart& part) { return sum + part.documents(); });
+}
+
+bool Dataset::has_loss() const {
+    return std::any_of(parts_.begin(), parts_.end(),
+                       [](const DataPart& part) { return part.has_loss(); });
+}
+
+const std::shared_ptr<const Tokenizer>& Dataset::tokenizer() const {
+    EVENGRAD_CHECK(!parts_.empty(), "the tokenizer of no data");
+    return parts_.front().store().tokenizer();
+}
+
+std::string Dataset::source() const {
+    std::vector<std::string> names;
+    for (const DataPart& part : parts_) names.push_back(part.name());
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string Dataset::digest() const {
+    Digest all;
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+        all.add(parts_[i].store().digest());
+        all.add(parts_[i].begin());
+        all.add(parts_[i].end());
+        all.add(shares_.empty() ? 0.0 : shares_[i]);
+    }
+    return all.hex();
+}
+
+std::pair<Dataset, Dataset> Dataset::split_tail(double fraction) const {
     if (!(fraction > 0.0 && fraction < 1.0))
         throw Error(
             fmt::format("the held-out fraction {} is not between 0 and 1 (exclusive)", fraction),
             "0.1 holds out the last tenth");
-    EVENGRAD_CHECK(data.documents() > 0, "splitting a dataset without documents");
-
-    std::pair<Dataset, Dataset> parts;
-    if (data.documents() == 1) {
-        parts = split_document(std::move(data), fraction);
-    } else {
-        const double kept = static_cast<double>(data.tokens.size()) * (1.0 - fraction);
-        const auto distance = [&](std::int64_t offset) {
-            return std::abs(static_cast<double>(offset) - kept);
-        };
-        const auto boundary = std::min_element(
-            data.offsets.begin() + 1, data.offsets.end() - 1,
-            [&](std::int64_t a, std::int64_t b) { return distance(a) < distance(b); });
-        const std::int64_t cut = boundary - data.offsets.begin();
-        parts = {slice(data, 0, cut), slice(data, cut, data.documents())};
+    std::vector<DataPart> heads, tails;
+    for (const DataPart& part : parts_) {
+        auto [head, tail] = part.split_tail(fraction);
+        heads.push_back(std::move(head));
+        tails.push_back(std::move(tail));
     }
-    for (const Dataset* part : {&parts.first, &parts.second})
-        if (std::find(part->loss.begin(), part->loss.end(), 1) == part->loss.end())
+    std::pair<Dataset, Dataset> result{Dataset(std::move(heads), shares_),
+                                       Dataset(std::move(tails))};
+    for (const Dataset* data : {&result.first, &result.second})
+        if (!data->has_loss())
             throw Error(
-                fmt::format("{}: a held-out fraction of {} leaves the {} part without a "
-                            "token that carries loss",
-                            part->source, fraction, part == &parts.first ? "training" : "held-out"),
-                "change the fraction, or give held-out data in a file of its own "
-                "(--valid-data)");
-    return parts;
+                fmt::format("{}: a held-out fraction of {} leaves the {} part without a token that "
+                            "carries loss",
+                            source(), fraction, data == &result.first ? "training" : "held-out"),
+                "change the fraction, or give held-out data in a file of its own (--valid-data)");
+    return result;
 }
 
 }  // namespace evengrad

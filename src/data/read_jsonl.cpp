@@ -110,8 +110,8 @@ class LineHandler final : public nlohmann::json_sax<json> {
                 hint);
 }
 
-void parse_line(const InputFile& file, std::string_view line, std::size_t skipped, Dataset& data,
-                const ByteTokenizer& tokenizer) {
+void parse_line(const InputFile& file, std::string_view line, std::size_t skipped, Documents& data,
+                const Tokenizer& tokenizer) {
     const std::size_t invalid = utf8::find_invalid(line);
     if (invalid != std::string_view::npos)
         fail_at(file, skipped + invalid + 1, "not valid UTF-8",
@@ -141,9 +141,9 @@ void parse_line(const InputFile& file, std::string_view line, std::size_t skippe
 
 }  // namespace
 
-Dataset read_jsonl(const std::filesystem::path& path, const ByteTokenizer& tokenizer) {
+Documents read_jsonl(const std::filesystem::path& path, const Tokenizer& tokenizer) {
     InputFile file(path);
-    Dataset data;
+    Documents data;
     data.source = file.name();
     std::string line;
     while (file.next_line(line)) {
@@ -158,7 +158,7 @@ Dataset read_jsonl(const std::filesystem::path& path, const ByteTokenizer& token
     }
     if (file.line_number() == 0)
         throw Error(fmt::format("{}: the file is empty", file.name()), format_hint);
-    if (data.documents() == 0)
+    if (data.lines.empty())
         throw Error(fmt::format("{}: no documents in its {} blank line(s)", file.name(),
                                 file.line_number()),
                     format_hint);

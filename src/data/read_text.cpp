@@ -8,19 +8,19 @@
 
 namespace evengrad {
 
-void append_document(Dataset& data, std::string_view prompt, std::string_view completion,
-                     std::int64_t line, const ByteTokenizer& tokenizer) {
-    data.tokens.push_back(ByteTokenizer::end_of_text);
+void append_document(Documents& data, std::string_view prompt, std::string_view completion,
+                     std::int64_t line, const Tokenizer& tokenizer) {
+    data.tokens.push_back(tokenizer.end_of_text());
     tokenizer.encode(prompt, data.tokens);
-    data.loss.resize(data.tokens.size(), 0);
+    data.weights.resize(data.tokens.size(), 0.0f);
     tokenizer.encode(completion, data.tokens);
-    data.tokens.push_back(ByteTokenizer::end_of_text);
-    data.loss.resize(data.tokens.size(), 1);
+    data.tokens.push_back(tokenizer.end_of_text());
+    data.weights.resize(data.tokens.size(), 1.0f);
     data.offsets.push_back(static_cast<std::int64_t>(data.tokens.size()));
     data.lines.push_back(line);
 }
 
-Dataset read_text(const std::filesystem::path& path, const ByteTokenizer& tokenizer) {
+Documents read_text(const std::filesystem::path& path, const Tokenizer& tokenizer) {
     InputFile file(path);
     const std::string bytes = file.read_all();
     const auto invalid = utf8::find_invalid(bytes.begin(), bytes.end());
@@ -33,10 +33,10 @@ Dataset read_text(const std::filesystem::path& path, const ByteTokenizer& tokeni
     if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     if (text.empty())
         throw Error(fmt::format("{}: the file is empty", file.name()), "give a file with text");
-    Dataset data;
+    Documents data;
     data.source = file.name();
     data.tokens.reserve(text.size() + 2);
-    data.loss.reserve(text.size() + 2);
+    data.weights.reserve(text.size() + 2);
     append_document(data, {}, text, 1, tokenizer);
     return data;
 }

@@ -43,11 +43,11 @@ void read_documents(const std::filesystem::path& path, const ReadOptions& option
 
 inline constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
-Dataset read_text(const std::filesystem::path& path, const ByteTokenizer& tokenizer);
-Dataset read_jsonl(const std::filesystem::path& path, const ByteTokenizer& tokenizer);
+Documents read_text(const std::filesystem::path& path, const Tokenizer& tokenizer);
+Documents read_jsonl(const std::filesystem::path& path, const Tokenizer& tokenizer);
 
 /// Adds end_of_text, prompt (without loss), completion and end_of_text (both with loss).
-void append_document(Dataset& data, std::string_view prompt, std::string_view completion,
-                     std::int64_t line, const ByteTokenizer& tokenizer);
+void append_document(Documents& data, std::string_view prompt, std::string_view completion,
+                     std::int64_t line, const Tokenizer& tokenizer);
 
 }  // namespace evengrad

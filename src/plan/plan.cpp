@@ -20,9 +20,35 @@ std::span<const T> part(const std::vector<T>& values, std::int64_t begin, std::i
     return std::span<const T>(values).subspan(at(begin), at(end - begin));
 }
 
-std::int32_t count_loss_tokens(const Dataset& data, std::int64_t begin, std::int64_t length) {
-    const auto first = data.loss.begin() + begin + 1;
-    return static_cast<std::int32_t>(std::count(first, first + length, std::uint8_t{1}));
+/// An epoch's draws by part: all sequences without shares, else in their proportion, as many in
+/// all; what rounding down leaves over goes to the largest remainders.
+std::vector<std::int64_t> draws_by_share(const Dataset& data, const Sequences& sequences) {
+    const auto& shares = data.shares();
+    const auto parts = static_cast<std::int64_t>(data.parts().size());
+    std::vector<std::int64_t> draws;
+    for (std::int64_t p = 0; p < parts; ++p)
+        draws.push_back(sequences.first_of(p + 1) - sequences.first_of(p));
+    if (shares.empty()) return draws;
+    const double all = std::accumulate(shares.begin(), shares.end(), 0.0);
+    std::vector<std::pair<double, std::size_t>> remainders;
+    std::int64_t left = sequences.size();
+    for (std::size_t p = 0; p < shares.size(); ++p) {
+        if (draws[p] == 0)
+            throw Error(fmt::format("{}: has no sequence to draw", data.parts()[p].name()));
+        const double exact = static_cast<double>(sequences.size()) * (shares[p] / all);
+        draws[p] = static_cast<std::int64_t>(exact);
+        left -= draws[p];
+        remainders.emplace_back(static_cast<double>(draws[p]) - exact, p);
+    }
+    std::sort(remainders.begin(), remainders.end());
+    for (std::int64_t i = 0; i < left; ++i) ++draws[remainders[at(i) % remainders.size()].second];
+    for (std::size_t p = 0; p < shares.size(); ++p)
+        if (draws[p] == 0)
+            throw Error(fmt::format("{}: a share of {} in {} is less than one sequence an epoch "
+                                    "of {}",
+                                    data.parts()[p].name(), shares[p], all, sequences.size()),
+                        "give it a larger share");
+    return draws;
 }
 
 }  // namespace
@@ -43,29 +69,6 @@ std::vector<std::string> PlanConfig::validate() const {
     if (seed >= seed_limit)
         problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
     return problems;
-}
-
-std::vector<Sequence> cut_sequences(const Dataset& data, SequenceMode mode,
-                                    std::int64_t seq_length) {
-    EVENGRAD_CHECK(seq_length > 0, "sequences of {} tokens", seq_length);
-    std::vector<Sequence> sequences;
-    const auto cut = [&](std::int64_t begin, std::int64_t end, std::int64_t document) {
-        // The last token of a run is predicted but not read, so the next piece begins with it.
-        for (std::int64_t from = begin; from + 1 < end; from += seq_length) {
-            const std::int64_t length = std::min(seq_length, end - 1 - from);
-            while (document + 1 < data.documents() && data.offsets[at(document + 1)] <= from)
-                ++document;
-            sequences.push_back({from, narrow<std::int32_t>(length),
-                                 count_loss_tokens(data, from, length), document});
-        }
-    };
-    if (mode == SequenceMode::stream) {
-        cut(0, static_cast<std::int64_t>(data.tokens.size()), 0);
-    } else {
-        for (std::int64_t d = 0; d < data.documents(); ++d)
-            cut(data.offsets[at(d)], data.offsets[at(d + 1)], d);
-    }
-    return sequences;
 }
 
 Permutation::Permutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch)
@@ -108,65 +111,82 @@ std::int64_t StepPlan::total_loss_tokens() const {
 void StepPlan::append(const Dataset& data, std::span<const Sequence> sequences,
                       std::span<const std::int64_t> ids, std::span<const std::int32_t> places) {
     std::int64_t loss_count = 0;
+    double weight_sum = 0.0;  // exact: weights are multiples of 2^-24
+    std::vector<std::int32_t> read_tokens;
+    std::vector<float> read_weights;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
         const Sequence& s = sequences[i];
         sequence_ids.push_back(ids[i]);
         lengths.push_back(s.length);
         keys.push_back(places[i]);
-        loss_count += s.loss_tokens;
-        const auto first = data.tokens.begin() + s.begin;
-        tokens.insert(tokens.end(), first, first + s.length);
-        targets.insert(targets.end(), first + 1, first + 1 + s.length);
-        for (std::int64_t t = s.begin + 1; t <= s.begin + s.length; ++t)
-            weights.push_back(data.loss[at(t)] ? 1.0f : 0.0f);
+        read_tokens.resize(at(s.length) + 1);
+        read_weights.resize(at(s.length) + 1);
+        data.part(s.part).read(s.begin, read_tokens, read_weights);
+        tokens.insert(tokens.end(), read_tokens.begin(), read_tokens.end() - 1);
+        targets.insert(targets.end(), read_tokens.begin() + 1, read_tokens.end());
+        weights.insert(weights.end(), read_weights.begin() + 1, read_weights.end());
+        for (std::size_t t = 1; t < read_weights.size(); ++t) {
+            weight_sum += static_cast<double>(read_weights[t]);
+            loss_count += read_weights[t] > 0.0f;
+        }
     }
     sequence_begin.push_back(static_cast<std::int64_t>(sequence_ids.size()));
     token_begin.push_back(static_cast<std::int64_t>(tokens.size()));
     loss_tokens.push_back(loss_count);
-    weight.push_back(static_cast<double>(loss_count));
+    weight.push_back(weight_sum);
 }
 
 Planner::Planner(const Dataset& data, const PlanConfig& config)
-    : data_(&data),
-      config_(config),
-      sequences_(cut_sequences(data, config.sequences, config.seq_length)) {
-    const bool any_loss = std::any_of(sequences_.begin(), sequences_.end(),
-                                      [](const Sequence& s) { return s.loss_tokens > 0; });
-    if (!any_loss)
+    : data_(&data), config_(config), sequences_(data, config.sequences, config.seq_length) {
+    if (!data.has_loss())
         throw Error(
-            fmt::format("{}: no token carries a loss, there is nothing to train on", data.source),
+            fmt::format("{}: no token carries a loss, there is nothing to train on", data.source()),
             "give data with text, or with completions");
-    const auto count = static_cast<std::int64_t>(sequences_.size());
-    steps_per_epoch_ = (count + config.global_batch_size - 1) / config.global_batch_size;
+    draws_ = draws_by_share(data, sequences_);
+    steps_per_epoch_ =
+        (sequences_.size() + config.global_batch_size - 1) / config.global_batch_size;
+}
+
+/// The sequence that an epoch's draw `index` takes.
+std::int64_t Planner::draw(std::int64_t epoch, std::int64_t index) const {
+    const Permutation shuffle(at(sequences_.size()), config_.seed, at(epoch));
+    auto place = static_cast<std::int64_t>(shuffle(static_cast<std::uint64_t>(index)));
+    if (data_->shares().empty()) return place;
+    std::int64_t part = 0;
+    while (place >= draws_[at(part)]) place -= draws_[at(part++)];
+    // The part goes through its own epochs, each with an order of its own.
+    const std::int64_t first = sequences_.first_of(part);
+    const std::int64_t count = sequences_.first_of(part + 1) - first;
+    const std::int64_t drawn = epoch * draws_[at(part)] + place;
+    const std::uint64_t order = at(drawn / count) | at(part + 1) << 48;
+    return first + static_cast<std::int64_t>(
+                       Permutation(at(count), config_.seed, order)(at(drawn % count)));
 }
 
 StepPlan Planner::plan(std::int64_t step) const {
     const std::int64_t epoch = step / steps_per_epoch_;
     const std::int64_t first = step % steps_per_epoch_ * config_.global_batch_size;
-    const auto count = static_cast<std::int64_t>(sequences_.size());
-    const std::int64_t last = std::min(first + config_.global_batch_size, count);
-    const Permutation shuffle(at(count), config_.seed, at(epoch));
+    const std::int64_t last = std::min(first + config_.global_batch_size, sequences_.size());
     std::vector<std::int64_t> ids;
-    for (std::int64_t i = first; i < last; ++i)
-        ids.push_back(static_cast<std::int64_t>(shuffle(static_cast<std::uint64_t>(i))));
+    for (std::int64_t i = first; i < last; ++i) ids.push_back(draw(epoch, i));
     StepPlan plan = cut(std::move(ids));
     plan.step = step;
     plan.epoch = epoch;
     return plan;
 }
 
-StepPlan Planner::plan_all() const {
-    std::vector<std::int64_t> ids(sequences_.size());
-    std::iota(ids.begin(), ids.end(), 0);
+StepPlan Planner::plan_range(std::int64_t first, std::int64_t last) const {
+    std::vector<std::int64_t> ids(at(last - first));
+    std::iota(ids.begin(), ids.end(), first);
     return cut(std::move(ids));
 }
 
 /// Whole sequences into micro-batches: by count in their order, or by tokens, the longest first,
 /// each into the first micro-batch with room (first-fit decreasing).
 StepPlan Planner::cut(std::vector<std::int64_t> ids) const {
-    const auto length_of = [&](std::int32_t place) {
-        return sequences_[at(ids[at(place)])].length;
-    };
+    std::vector<Sequence> sequences;
+    for (const std::int64_t id : ids) sequences.push_back(sequences_[id]);
+    const auto length_of = [&](std::int32_t place) { return sequences[at(place)].length; };
     std::vector<std::vector<std::int32_t>> bins;  // places in `ids`
     std::vector<std::int32_t> places(ids.size());
     std::iota(places.begin(), places.end(), 0);
@@ -202,11 +222,11 @@ StepPlan Planner::cut(std::vector<std::int64_t> ids) const {
         chosen_ids.clear();
         for (const std::int32_t place : bin) {
             chosen_ids.push_back(ids[at(place)]);
-            chosen.push_back(sequences_[at(ids[at(place)])]);
+            chosen.push_back(sequences[at(place)]);
         }
         plan.append(*data_, chosen, chosen_ids, bin);
     }
-    plan.denominator = static_cast<double>(plan.total_loss_tokens());
+    plan.denominator = std::accumulate(plan.weight.begin(), plan.weight.end(), 0.0);
     return plan;
 }
 

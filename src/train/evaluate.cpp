@@ -1,19 +1,16 @@
+#include <algorithm>
+
 #include "train/work.hpp"
 
 namespace evengrad {
 
-Evaluation Trainer::evaluate(const Dataset* data) {
-    State& s = *state_;
-    StepPlan plan;
-    if (s.is_root()) {
-        EVENGRAD_CHECK(data != nullptr, "an evaluation without data");
-        check_tokens(*data, s.config.model.vocab_size);
-        // One sequence a micro-batch: the result doesn't depend on --micro-batch-size (R15).
-        PlanConfig config = s.config.plan;
-        config.micro_batch_size = 1;
-        config.micro_batch_tokens = 0;
-        plan = Planner(*data, config).plan_all();
-    }
+namespace {
+
+/// Sequences at a time, so that held-out data may be larger than memory.
+constexpr std::int64_t window = 4096;
+
+/// @collective The losses of rank 0's plan.
+Ledger evaluate_plan(Trainer::State& s, StepPlan& plan) {
     broadcast_plan(s.topology.world(), plan);
     const Deal dealt = deal(s, plan);
     s.model.reserve(dealt.largest, false);
@@ -27,7 +24,38 @@ Evaluation Trainer::evaluate(const Dataset* data) {
                        });
     ledger.combine(s.topology.world());
     ledger.verify(plan);
-    return {ledger.loss() / plan.denominator, ledger.tokens()};
+    return ledger;
+}
+
+}  // namespace
+
+Evaluation Trainer::evaluate(const Dataset* data) {
+    State& s = *state_;
+    std::optional<Planner> planner;
+    std::int64_t sequences = 0;
+    if (s.is_root()) {
+        EVENGRAD_CHECK(data != nullptr, "an evaluation without data");
+        check_vocabulary(*data, s.config.model.vocab_size);
+        // One sequence a micro-batch: the result doesn't depend on --micro-batch-size (R15).
+        PlanConfig config = s.config.plan;
+        config.micro_batch_size = 1;
+        config.micro_batch_tokens = 0;
+        planner.emplace(*data, config);
+        sequences = planner->sequences().size();
+    }
+    s.topology.world().broadcast(std::span(&sequences, 1), 0);
+    Evaluation result;
+    double loss = 0.0, weight = 0.0;
+    for (std::int64_t first = 0; first < sequences; first += window) {
+        StepPlan plan;
+        if (planner) plan = planner->plan_range(first, std::min(first + window, sequences));
+        const Ledger ledger = evaluate_plan(s, plan);
+        loss += ledger.loss();
+        weight += plan.denominator;
+        result.loss_tokens += ledger.tokens();
+    }
+    result.loss = loss / weight;
+    return result;
 }
 
 }  // namespace evengrad

@@ -113,10 +113,10 @@ void run_training(Trainer& trainer, const LoopConfig& config, const Dataset* val
         const RunStart start{trainer,
                              history,
                              s.steps_done + 1,
-                             static_cast<std::int64_t>(s.planner->sequences().size()),
+                             s.planner->sequences().size(),
                              s.planner->steps_per_epoch(),
-                             static_cast<std::int64_t>(s.data->tokens.size()),
-                             valid ? static_cast<std::int64_t>(valid->tokens.size()) : 0,
+                             s.data->tokens(),
+                             valid ? valid->tokens() : 0,
                              config.save_dir,
                              config.resume.empty() ? fs::path() : find_checkpoint(config.resume)};
         tell([&](Observer& observer) { observer.on_start(start); });

@@ -33,14 +33,6 @@ std::size_t store_bytes(const ParameterTable& table) {
            cache_line;
 }
 
-std::string digest_of(const Dataset& data) {
-    Digest digest;
-    digest.add(std::span<const std::int32_t>(data.tokens));
-    digest.add(std::span<const std::uint8_t>(data.loss));
-    digest.add(std::span<const std::int64_t>(data.offsets));
-    return digest.hex();
-}
-
 /// What decides which sequences a step gets and how they are cut, as options that are set: exact
 /// resume needs the same (train/resume_check.hpp).
 std::string describe(const PlanConfig& plan) {
@@ -125,9 +117,9 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
     self_test(topology);
     ranks_compute_alike = check_fingerprints(topology.world(), config.allow_mixed_cpus);
     if (is_root() && data) {
-        check_tokens(*data, config.model.vocab_size);
+        check_vocabulary(*data, config.model.vocab_size);
         planner.emplace(*data, config.plan);
-        data_digest = digest_of(*data);
+        data_digest = data->digest();
     }
     reserve_scratch();
 
@@ -218,6 +210,7 @@ CheckpointState Trainer::State::checkpoint_state() const {
     out.data_digest = data_digest;
     out.batches = describe(config.plan);
     out.quantum_exponents.assign(quanta.exponents().begin(), quanta.exponents().end());
+    if (data) out.tokenizer = data->tokenizer()->spec();
     if (planner) out.epoch = steps_done / planner->steps_per_epoch();
     return out;
 }

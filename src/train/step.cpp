@@ -178,17 +178,19 @@ void StepRun::report_non_finite(std::uint64_t key) const {
     std::string documents;
     if (s_.is_root()) {
         const auto ids = plan_.micro_batch(k).sequence_ids;
-        std::int64_t last = -1;
+        std::pair<std::int64_t, std::int64_t> last{-1, -1};
         int named = 0;
         for (const std::int64_t id : ids) {
-            const auto document = s_.planner->sequences()[static_cast<std::size_t>(id)].document;
-            if (document == last) continue;
-            last = document;
+            const Sequence sequence = s_.planner->sequences()[id];
+            const std::pair place{sequence.part, sequence.document};
+            if (place == last) continue;
+            last = place;
             if (++named > 8) {
                 documents += ", ...";
                 break;
             }
-            documents += (named > 1 ? ", " : "") + s_.data->describe(document);
+            documents +=
+                (named > 1 ? ", " : "") + s_.data->part(place.first).describe(place.second);
         }
     }
     s_.topology.world().broadcast(documents, 0);

@@ -23,11 +23,12 @@ void broadcast_plan(const Communicator& world, StepPlan& plan) {
     world.broadcast_resized(plan.weights, 0);
 }
 
-void check_tokens(const Dataset& data, Index vocabulary) {
-    const auto [least, most] = std::minmax_element(data.tokens.begin(), data.tokens.end());
-    if (least != data.tokens.end() && (*least < 0 || *most >= vocabulary))
-        throw Error(fmt::format("{}: tokens from {} to {}, the model's vocabulary has {}",
-                                data.source, *least, *most, vocabulary));
+void check_vocabulary(const Dataset& data, Index vocabulary) {
+    if (data.tokenizer()->vocabulary_size() > vocabulary)
+        throw Error(
+            fmt::format("{}: its tokenizer ({}) has more tokens than the model's "
+                        "vocabulary of {}",
+                        data.source(), data.tokenizer()->spec().describe(), vocabulary));
 }
 
 double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {

@@ -10,9 +10,10 @@ namespace evengrad {
 /// @collective The plan of rank 0 on every rank.
 void broadcast_plan(const Communicator& world, StepPlan& plan);
 
-/// @local Tokens index the embedding: one outside the vocabulary would read and write elsewhere.
-/// @throws Error naming the data and its tokens' range.
-void check_tokens(const Dataset& data, Index vocabulary);
+/// @local Tokens index the embedding: one outside the vocabulary would read and write elsewhere. A
+/// dataset's tokens are inside its tokenizer's. @throws Error naming the data and both
+/// vocabularies.
+void check_vocabulary(const Dataset& data, Index vocabulary);
 
 /// Relative time that a micro-batch takes: its floating-point operations.
 double micro_batch_cost(const GptConfig& config, const MicroBatch& batch);

@@ -22,10 +22,11 @@ class Refusal : public testing::Test {
     }
 
     /// The message when `change`d options meet the good checkpoint.
-    std::string other_run(const std::function<void(TrainConfig&, Dataset&)>& change) {
+    std::string other_run(const std::function<void(TrainConfig&, Documents&)>& change) {
         TrainConfig config = config_;
-        Dataset data = data_;
-        change(config, data);
+        Documents documents = resume_data();
+        change(config, documents);
+        const Dataset data(std::move(documents));
         Trainer trainer(world(), config, &data);
         TrainingHistory history;
         return test::error_of([&] { restore(trainer, file_, history); });
@@ -57,7 +58,7 @@ class Refusal : public testing::Test {
     }
 
     ScratchFolder folder_;
-    Dataset data_ = resume_data();
+    Dataset data_{resume_data()};
     TrainConfig config_ = resume_config(OptimizerKind::adamw);
     fs::path file_;
 };
@@ -70,16 +71,16 @@ TEST_F(Refusal, TheUnchangedFileIsGood) {
 }
 
 TEST_F(Refusal, AnotherRunIsRefusedWithBothValues) {
-    EXPECT_TRUE(contains(other_run([](TrainConfig& c, Dataset&) { c.model.num_layers = 3; }),
+    EXPECT_TRUE(contains(other_run([](TrainConfig& c, Documents&) { c.model.num_layers = 3; }),
                          {"architecture (num_layers)", "is 2 in the checkpoint", "3 here"}));
-    EXPECT_TRUE(contains(other_run([](TrainConfig& c, Dataset&) { c.seed = 77; }),
+    EXPECT_TRUE(contains(other_run([](TrainConfig& c, Documents&) { c.seed = 77; }),
                          {"--seed", "1234", "77"}));
-    EXPECT_TRUE(
-        contains(other_run([](TrainConfig& c, Dataset&) { c.optimizer.kind = OptimizerKind::sgd; }),
-                 {"optimizer", "adamw", "sgd"}));
-    EXPECT_TRUE(contains(other_run([](TrainConfig&, Dataset& d) { d.tokens[3] ^= 1; }),
+    EXPECT_TRUE(contains(
+        other_run([](TrainConfig& c, Documents&) { c.optimizer.kind = OptimizerKind::sgd; }),
+        {"optimizer", "adamw", "sgd"}));
+    EXPECT_TRUE(contains(other_run([](TrainConfig&, Documents& d) { d.tokens[3] ^= 1; }),
                          {"--data is tokens of digest", "in the checkpoint", "here"}));
-    EXPECT_TRUE(contains(other_run([](TrainConfig&, Dataset& d) { d.loss[7] ^= 1; }),
+    EXPECT_TRUE(contains(other_run([](TrainConfig&, Documents& d) { d.weights[7] = 0.25f; }),
                          {"--data is tokens of digest"}));
     TrainingHistory history;
     Trainer same(world(), config_, &data_);

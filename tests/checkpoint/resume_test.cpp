@@ -14,7 +14,7 @@ std::filesystem::path path_on_root(const std::filesystem::path& path) {
 class Resume : public testing::TestWithParam<OptimizerKind> {
   protected:
     ScratchFolder folder_;
-    Dataset data_ = resume_data();
+    Dataset data_{resume_data()};
     TrainConfig config_ = resume_config(GetParam());
 };
 

@@ -14,7 +14,7 @@
 namespace evengrad::test {
 
 /// Batches of two, half of the documents masked: some steps are no update (Adam's t lags behind).
-inline Dataset resume_data() {
+inline Documents resume_data() {
     return uneven_documents(15, 60, 2);
 }
 

@@ -9,7 +9,7 @@ namespace {
 using Files = DataFiles;
 
 TEST_F(Files, TextFileIsOneDocumentWithLossOnAllButItsFirstToken) {
-    const Dataset data = read("book.txt", "Call me\nIshmael \xE2\x80\x94");
+    const FileContent data = read("book.txt", "Call me\nIshmael \xE2\x80\x94");
     expect_well_formed(data);
     ASSERT_EQ(data.documents(), 1);
     EXPECT_EQ(text_of(data, 0), "Call me\nIshmael \xE2\x80\x94");
@@ -56,13 +56,13 @@ TEST_F(Files, BrokenUtf8InTextNamesLineAndOffset) {
 }
 
 TEST_F(Files, JsonlGivesLossToTextCompletionAndEndButNotToPrompt) {
-    const Dataset data = read("mixed.jsonl",
-                              "{\"text\": \"abc\"}\n"
-                              "\n"
-                              " \t\r\n"
-                              "{\"completion\": \"de\", \"prompt\": \"p\\n\\u00e9\"}\r\n"
-                              "{\"text\": \"\"}\n"
-                              "{\"prompt\": \"\", \"completion\": \"\"}");
+    const FileContent data = read("mixed.jsonl",
+                                  "{\"text\": \"abc\"}\n"
+                                  "\n"
+                                  " \t\r\n"
+                                  "{\"completion\": \"de\", \"prompt\": \"p\\n\\u00e9\"}\r\n"
+                                  "{\"text\": \"\"}\n"
+                                  "{\"prompt\": \"\", \"completion\": \"\"}");
     expect_well_formed(data);
     ASSERT_EQ(data.documents(), 4);
     EXPECT_EQ(text_of(data, 0), "abc");
@@ -88,7 +88,7 @@ TEST_F(Files, JsonlLinesCrossReadBuffers) {
         texts.emplace_back(length, static_cast<char>('a' + texts.size()));
         bytes += "{\"text\":\"" + texts.back() + "\"}\n";
     }
-    const Dataset data = read("long.jsonl", bytes);
+    const FileContent data = read("long.jsonl", bytes);
     ASSERT_EQ(data.documents(), static_cast<std::int64_t>(texts.size()));
     for (std::size_t d = 0; d < texts.size(); ++d) {
         EXPECT_TRUE(text_of(data, static_cast<std::int64_t>(d)) == texts[d]) << d;
@@ -186,7 +186,7 @@ TEST_F(Files, OtherExtensionsAreRefusedAndTheKnownOnesNamed) {
     for (const char* name : {"data.csv", "data", "data.txt.gz", "data.json"}) {
         const auto file = write(name, "a");
         try {
-            read_dataset(file, ByteTokenizer{});
+            open_dataset((file).string(), make_tokenizer({}));
             ADD_FAILURE() << name;
         } catch (const Error& error) {
             EXPECT_NE(std::string(error.what()).find("unknown kind of data file"),
@@ -234,15 +234,16 @@ TEST_F(Files, FileWithoutPermissionIsAnError) {
 }
 
 TEST_F(Files, DescribeNamesFileLineAndBeginning) {
-    const Dataset data = read("d.jsonl",
-                              "{\"text\": \"Call me Ishmael.\"}\n"
-                              "{\"text\": \"\"}\n"
-                              "{\"prompt\": \"0123456789012345678901234567890123456789\", "
-                              "\"completion\": \"\"}\n"
-                              "{\"prompt\": \"0123456789012345678901234567890123456789\", "
-                              "\"completion\": \"x\"}\n"
-                              "{\"text\": \"012345678901234567890123456789012345678\\u00e9x\"}\n"
-                              "{\"text\": \"a\\n\\t'\\\\\\u001b\\u007f\\u009b\\u00e9\"}\n");
+    const FileContent data =
+        read("d.jsonl",
+             "{\"text\": \"Call me Ishmael.\"}\n"
+             "{\"text\": \"\"}\n"
+             "{\"prompt\": \"0123456789012345678901234567890123456789\", "
+             "\"completion\": \"\"}\n"
+             "{\"prompt\": \"0123456789012345678901234567890123456789\", "
+             "\"completion\": \"x\"}\n"
+             "{\"text\": \"012345678901234567890123456789012345678\\u00e9x\"}\n"
+             "{\"text\": \"a\\n\\t'\\\\\\u001b\\u007f\\u009b\\u00e9\"}\n");
     const std::string file = path("d.jsonl").string();
     const std::string digits = "0123456789012345678901234567890123456789";
     EXPECT_EQ(data.describe(0), file + " line 1: begins 'Call me Ishmael.'");

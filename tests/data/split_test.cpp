@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <limits>
 
 #include "data_files.hpp"
@@ -7,28 +6,49 @@
 namespace evengrad::test {
 namespace {
 
-using Split = DataFiles;
+class Split : public DataFiles {
+  protected:
+    std::pair<Dataset, Dataset> split(std::string_view name, std::string_view bytes,
+                                      double fraction) const {
+        return open(name, bytes).split_tail(fraction);
+    }
+};
 
-TEST_F(Split, OneDocumentIsCutAtThePositionAndBothPartsAreClosed) {
-    const auto [train, held_out] = split_tail(read("a.txt", "0123456789"), 0.3);
-    expect_well_formed(train);
-    expect_well_formed(held_out);
-    EXPECT_EQ(text_of(train, 0), "0123456");
-    EXPECT_EQ(text_of(held_out, 0), "789");
-    EXPECT_EQ(loss_of(train), "011111110");  // no loss on the end that the cut made
-    EXPECT_EQ(loss_of(held_out), "01111");
-    EXPECT_EQ(train.source, path("a.txt").string());
-    EXPECT_EQ(held_out.source, train.source);
+/// The text of a dataset's document, and the weights of all its tokens as 0 and 1.
+std::string text(const Dataset& data, std::int64_t document = 0) {
+    const auto [begin, end] = data.part(0).document(document);
+    std::vector<std::int32_t> tokens(static_cast<std::size_t>(end - begin));
+    data.part(0).read(begin, tokens, {});
+    return data.tokenizer()->decode(tokens);
+}
+std::string loss(const Dataset& data) {
+    std::vector<float> weights(static_cast<std::size_t>(data.tokens()));
+    data.part(0).read(data.part(0).begin(), {}, weights);
+    std::string flags;
+    for (const float weight : weights) flags += weight > 0.0f ? '1' : '0';
+    return flags;
+}
+
+TEST_F(Split, OneDocumentIsCutAtThePosition) {
+    const auto [train, held_out] = split("a.txt", "0123456789", 0.3);
+    EXPECT_EQ(text(train), "0123456");
+    EXPECT_EQ(text(held_out), "789");
+    // Nothing is added at the cut; the first token of a part is read, not predicted.
+    EXPECT_EQ(loss(train), "01111111");
+    EXPECT_EQ(loss(held_out), "1111");
+    EXPECT_EQ(train.documents(), 1);
+    EXPECT_EQ(held_out.documents(), 1);
+    EXPECT_EQ(train.source(), path("a.txt").string());
+    EXPECT_EQ(held_out.source(), train.source());
+    EXPECT_EQ(held_out.part(0).describe(0), train.source() + " line 1: begins '789'");
 }
 
 TEST_F(Split, OneDocumentIsNeverCutInsideACharacter) {
-    const std::string text = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x90\x8B z";  // 1, 2, 3, 4, 1, 1 bytes
+    const std::string all = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x90\x8B z";  // 1, 2, 3, 4, 1, 1 bytes
     for (int percent = 1; percent < 100; ++percent) {
-        const auto [train, held_out] = split_tail(read("u.txt", text), percent / 100.0);
-        expect_well_formed(train);
-        expect_well_formed(held_out);
-        const std::string head = text_of(train, 0);
-        EXPECT_EQ(head + text_of(held_out, 0), text);
+        const auto [train, held_out] = split("u.txt", all, percent / 100.0);
+        const std::string head = text(train);
+        EXPECT_EQ(head + text(held_out), all);
         const std::size_t boundaries[] = {1, 3, 6, 10, 11};
         EXPECT_TRUE(std::count(std::begin(boundaries), std::end(boundaries), head.size()) == 1)
             << percent << " % cut at byte " << head.size();
@@ -36,25 +56,15 @@ TEST_F(Split, OneDocumentIsNeverCutInsideACharacter) {
 }
 
 TEST_F(Split, CutInTheFirstCharacterMovesBehindIt) {
-    const auto [train, held_out] = split_tail(read("w.txt", "\xF0\x9F\x90\x8Bz"), 0.7);
-    EXPECT_EQ(text_of(train, 0), "\xF0\x9F\x90\x8B");
-    EXPECT_EQ(text_of(held_out, 0), "z");
+    const auto [train, held_out] = split("w.txt", "\xF0\x9F\x90\x8Bz", 0.7);
+    EXPECT_EQ(text(train), "\xF0\x9F\x90\x8B");
+    EXPECT_EQ(text(held_out), "z");
 }
 
 TEST_F(Split, OneCharacterCannotBeCut) {
-    for (const char* text : {"a", "\xF0\x9F\x90\x8B"})
-        EXPECT_THROW(split_tail(read("one.txt", text), 0.5), Error) << text;
-    EXPECT_THROW(split_tail(read("none.jsonl", R"({"text": ""})"), 0.5), Error);
-}
-
-TEST_F(Split, HeldOutTextKnowsItsLine) {
-    const auto text = split_tail(read("l.txt", "one\ntwo\nthree\nfour"), 0.25);
-    EXPECT_EQ(text_of(text.second, 0), "four");
-    EXPECT_EQ(text.second.lines.front(), 4);
-    // In JSONL the newlines of a text are not lines of the file.
-    const auto json = split_tail(read("l.jsonl", "\n{\"text\": \"a\\nb\\nc\\nd\"}"), 0.2);
-    EXPECT_EQ(text_of(json.second, 0), "d");
-    EXPECT_EQ(json.second.lines.front(), 2);
+    for (const char* one : {"a", "\xF0\x9F\x90\x8B"})
+        EXPECT_THROW(split("one.txt", one, 0.5), Error) << one;
+    EXPECT_THROW(split("none.jsonl", R"({"text": ""})", 0.5), Error);
 }
 
 TEST_F(Split, SeveralDocumentsAreCutAtTheNearestBoundary) {
@@ -66,17 +76,17 @@ TEST_F(Split, SeveralDocumentsAreCutAtTheNearestBoundary) {
     };
     for (const Case c : {Case{0.1, 1}, Case{0.14, 1}, Case{0.16, 2}, Case{0.5, 5}, Case{0.001, 1},
                          Case{0.999, 9}}) {
-        const auto [train, held_out] = split_tail(read("d.jsonl", lines), c.fraction);
-        expect_well_formed(train);
-        expect_well_formed(held_out);
+        const auto [train, held_out] = split("d.jsonl", lines, c.fraction);
         EXPECT_EQ(held_out.documents(), c.held_out) << c.fraction;
         ASSERT_EQ(train.documents(), 10 - c.held_out) << c.fraction;
         for (std::int64_t d = 0; d < 10; ++d) {
             const bool first = d < train.documents();
             const Dataset& part = first ? train : held_out;
             const std::int64_t at = first ? d : d - train.documents();
-            EXPECT_EQ(text_of(part, at), fmt::format("document{}", d));
-            EXPECT_EQ(part.lines[static_cast<std::size_t>(at)], d + 1);
+            EXPECT_EQ(text(part, at), fmt::format("document{}", d));
+            EXPECT_EQ(part.part(0).describe(at),
+                      fmt::format("{} line {}: begins 'document{}'", part.source(), d + 1, d));
+            EXPECT_EQ(part.part(0).document_of(part.part(0).document(at).first), at);
         }
     }
 }
@@ -85,24 +95,24 @@ TEST_F(Split, FractionCountsTokensNotDocuments) {
     const std::string lines = "{\"text\": \"" + std::string(1000, 'a') +
                               "\"}\n{\"text\": \"b\"}\n{\"text\": \"c\"}\n{\"text\": \"" +
                               std::string(1000, 'd') + "\"}\n";
-    const auto [train, held_out] = split_tail(read("t.jsonl", lines), 0.3);
+    const auto [train, held_out] = split("t.jsonl", lines, 0.3);
     EXPECT_EQ(train.documents(), 3);
     EXPECT_EQ(held_out.documents(), 1);
 }
 
-TEST_F(Split, LossFlagsStayWithTheirTokens) {
-    const Dataset data = read("p.jsonl",
-                              "{\"prompt\": \"aa\", \"completion\": \"b\"}\n"
-                              "{\"prompt\": \"a\", \"completion\": \"bb\"}\n");
-    const auto [train, held_out] = split_tail(data, 0.5);
-    EXPECT_EQ(loss_of(train), "00011");
-    EXPECT_EQ(loss_of(held_out), "00111");
+TEST_F(Split, WeightsStayWithTheirTokens) {
+    const auto [train, held_out] = split("p.jsonl",
+                                         "{\"prompt\": \"aa\", \"completion\": \"b\"}\n"
+                                         "{\"prompt\": \"a\", \"completion\": \"bb\"}\n",
+                                         0.5);
+    EXPECT_EQ(loss(train), "00011");
+    EXPECT_EQ(loss(held_out), "00111");
 }
 
 TEST_F(Split, PartWithoutLossIsAnError) {
     const std::string pair = R"({"prompt": "a long prompt", "completion": "x"})";
     try {
-        split_tail(read("p.jsonl", pair), 0.5);
+        split("p.jsonl", pair, 0.5);
         ADD_FAILURE() << "a training part of prompt alone was accepted";
     } catch (const Error& error) {
         EXPECT_NE(std::string(error.what()).find("the training part without a token"),
@@ -114,7 +124,48 @@ TEST_F(Split, PartWithoutLossIsAnError) {
 TEST_F(Split, FractionOutsideZeroToOneIsAnError) {
     for (const double fraction : {0.0, 1.0, -0.1, 1.5, std::numeric_limits<double>::quiet_NaN(),
                                   std::numeric_limits<double>::infinity()})
-        EXPECT_THROW(split_tail(read("f.txt", "abcdef"), fraction), Error) << fraction;
+        EXPECT_THROW(split("f.txt", "abcdef", fraction), Error) << fraction;
+}
+
+TEST_F(Split, EachPartOfSeveralFilesIsSplit) {
+    const auto a = write("a.txt", "0123456789"), b = write("b.txt", "abcdefghij");
+    const Dataset both = open_dataset(a.string() + "," + b.string(), make_tokenizer({}));
+    const auto [train, held_out] = both.split_tail(0.3);
+    ASSERT_EQ(held_out.parts().size(), 2u);
+    EXPECT_EQ(text(held_out), "789");
+    EXPECT_EQ(train.tokens() + held_out.tokens(), both.tokens());
+    EXPECT_EQ(held_out.part(1).describe(0), b.string() + " line 1: begins 'hij'");
+}
+
+// The digest is of what is learned: not of names, but of tokens, weights, borders and shares.
+TEST_F(Split, DigestTellsDataApart) {
+    const auto a = write("a.txt", "0123456789").string(), b = write("b.txt", "0123456789").string();
+    const auto c = write("c.txt", "0123456788").string();
+    const auto d = write("d.jsonl", "{\"prompt\":\"0\",\"completion\":\"123456789\"}").string();
+    const auto digest = [](const std::string& data) {
+        return open_dataset(data, make_tokenizer({})).digest();
+    };
+    EXPECT_EQ(digest(a), digest(b));
+    EXPECT_NE(digest(a), digest(c));
+    EXPECT_NE(digest(a), digest(d));
+    EXPECT_NE(digest(a + "," + c), digest(c + "," + a));
+    EXPECT_NE(digest(a + ":1," + c + ":1"), digest(a + "," + c));
+    EXPECT_NE(digest(a + ":1," + c + ":1"), digest(a + ":1," + c + ":2"));
+    const Dataset whole = open_dataset(a, make_tokenizer({}));
+    EXPECT_NE(whole.split_tail(0.3).first.digest(), whole.split_tail(0.2).first.digest());
+}
+
+TEST_F(Split, FilesAndSharesAreNamedInOneOption) {
+    const auto a = write("a.txt", "0123456789").string(), b = write("b:c.txt", "abc").string();
+    const auto open_all = [&](const std::string& data) {
+        return open_dataset(data, make_tokenizer({}));
+    };
+    EXPECT_EQ(open_all(b).part(0).name(), b);  // a colon that is part of the name
+    EXPECT_EQ(open_all(a + ":2.5," + b + ":1").shares(), (std::vector<double>{2.5, 1.0}));
+    EXPECT_TRUE(open_all(a + "," + b).shares().empty());
+    for (const std::string& bad : {a + ":0," + b + ":1", a + ":-1", a + ":inf", a + ":1," + b,
+                                   std::string(), std::string(",")})
+        EXPECT_THROW(open_all(bad), UsageError) << bad;
 }
 
 }  // namespace

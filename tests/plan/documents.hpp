@@ -1,7 +1,8 @@
 // Datasets made of numbers, for tests of planning.
 #pragma once
 
-#include <numeric>
+#include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "base/philox.hpp"
@@ -10,17 +11,30 @@
 
 namespace evengrad::test {
 
+/// A token for every number.
+class NumberTokenizer final : public Tokenizer {
+  public:
+    NumberTokenizer()
+        : Tokenizer({.kind = "ids", .vocabulary_size = 1 << 30, .end_of_text = 0, .model = {}}) {}
+    void encode(std::string_view, std::vector<std::int32_t>&) const override {}
+    std::string_view text_of(std::int32_t) const override { return "#"; }
+};
+
+inline Dataset dataset(Documents documents) {
+    return Dataset(std::move(documents), std::make_shared<const NumberTokenizer>());
+}
+
 /// Documents of `sizes` tokens (two at least). Token i is i, so that a target tells its place. The
 /// first token of a document carries no loss, others do unless `masked` says so.
 template <class Masked>
-Dataset documents(const std::vector<std::int64_t>& sizes, Masked&& masked) {
-    Dataset data;
+Documents documents(const std::vector<std::int64_t>& sizes, Masked&& masked) {
+    Documents data;
     data.source = "numbers";
     for (const std::int64_t size : sizes) {
         for (std::int64_t i = 0; i < size; ++i) {
             const auto place = static_cast<std::int64_t>(data.tokens.size());
             data.tokens.push_back(static_cast<std::int32_t>(place));
-            data.loss.push_back(i > 0 && !masked(place) ? 1 : 0);
+            data.weights.push_back(i > 0 && !masked(place) ? 1.0f : 0.0f);
         }
         data.offsets.push_back(static_cast<std::int64_t>(data.tokens.size()));
         data.lines.push_back(static_cast<std::int64_t>(data.lines.size()) + 1);
@@ -28,12 +42,12 @@ Dataset documents(const std::vector<std::int64_t>& sizes, Masked&& masked) {
     return data;
 }
 
-inline Dataset documents(const std::vector<std::int64_t>& sizes) {
+inline Documents documents(const std::vector<std::int64_t>& sizes) {
     return documents(sizes, [](std::int64_t) { return false; });
 }
 
 /// `count` documents of 2 to `longest` tokens, short ones more often, every third token masked.
-inline Dataset uneven_documents(int count, std::int64_t longest) {
+inline Documents uneven_documents(int count, std::int64_t longest) {
     const Philox philox(6, RandomPurpose::test);
     std::vector<std::int64_t> sizes;
     for (std::uint32_t d = 0; d < static_cast<std::uint32_t>(count); ++d) {
@@ -43,8 +57,9 @@ inline Dataset uneven_documents(int count, std::int64_t longest) {
     return documents(sizes, [](std::int64_t place) { return place % 3 == 0; });
 }
 
-inline std::int64_t loss_tokens(const Dataset& data) {
-    return std::accumulate(data.loss.begin(), data.loss.end(), std::int64_t{0});
+inline std::int64_t loss_tokens(const Documents& data) {
+    return std::count_if(data.weights.begin(), data.weights.end(),
+                         [](float weight) { return weight > 0.0f; });
 }
 
 }  // namespace evengrad::test

@@ -12,36 +12,42 @@ namespace {
 
 constexpr SequenceMode modes[] = {SequenceMode::documents, SequenceMode::stream};
 
+/// All sequences, as a list.
+std::vector<Sequence> cut(const Documents& documents, SequenceMode mode, std::int64_t seq_length) {
+    const Dataset data = dataset(documents);
+    const Sequences sequences(data, mode, seq_length);
+    std::vector<Sequence> list;
+    for (std::int64_t id = 0; id < sequences.size(); ++id) list.push_back(sequences[id]);
+    return list;
+}
+
 // R6: no label is shifted, dropped or counted twice, whatever the lengths.
 TEST(Sequences, R6_CoverEachLossTokenOnce) {
     for (const SequenceMode mode : modes)
         for (const std::int64_t seq_length : {1, 2, 3, 7, 64, 1000}) {
-            const Dataset data = uneven_documents(40, 50);
+            const Documents data = uneven_documents(40, 50);
             std::vector<int> predicted(data.tokens.size(), 0);
             std::int64_t counted = 0;
-            for (const Sequence& s : cut_sequences(data, mode, seq_length)) {
+            for (const Sequence& s : cut(data, mode, seq_length)) {
                 ASSERT_GE(s.length, 1);
                 ASSERT_LE(s.length, seq_length);
-                std::int32_t own = 0;
                 for (std::int64_t t = s.begin + 1; t <= s.begin + s.length; ++t) {
                     ++predicted[static_cast<std::size_t>(t)];
-                    own += data.loss[static_cast<std::size_t>(t)];
+                    counted += data.weights[static_cast<std::size_t>(t)] > 0.0f;
                 }
-                ASSERT_EQ(s.loss_tokens, own);
-                counted += own;
             }
             for (std::size_t t = 0; t < predicted.size(); ++t) {
                 ASSERT_LE(predicted[t], 1) << t;
-                ASSERT_TRUE(predicted[t] == 1 || !data.loss[t]) << t;
+                ASSERT_TRUE(predicted[t] == 1 || data.weights[t] == 0.0f) << t;
             }
             EXPECT_EQ(counted, loss_tokens(data));
         }
 }
 
 TEST(Sequences, StayInsideTheirDocument) {
-    const Dataset data = uneven_documents(40, 50);
+    const Documents data = uneven_documents(40, 50);
     for (const std::int64_t seq_length : {1, 2, 7, 1000})
-        for (const Sequence& s : cut_sequences(data, SequenceMode::documents, seq_length)) {
+        for (const Sequence& s : cut(data, SequenceMode::documents, seq_length)) {
             const auto d = static_cast<std::size_t>(s.document);
             ASSERT_GE(s.begin, data.offsets[d]);
             ASSERT_LT(s.begin + s.length, data.offsets[d + 1]);
@@ -49,8 +55,8 @@ TEST(Sequences, StayInsideTheirDocument) {
 }
 
 TEST(Sequences, OfAStreamAreAllFullButTheLast) {
-    const Dataset data = uneven_documents(40, 50);
-    const auto sequences = cut_sequences(data, SequenceMode::stream, 16);
+    const Documents data = uneven_documents(40, 50);
+    const auto sequences = cut(data, SequenceMode::stream, 16);
     const auto positions = static_cast<std::int64_t>(data.tokens.size()) - 1;
     ASSERT_EQ(static_cast<std::int64_t>(sequences.size()), (positions + 15) / 16);
     for (std::size_t i = 0; i < sequences.size(); ++i) {
@@ -64,15 +70,14 @@ TEST(Sequences, OfAStreamAreAllFullButTheLast) {
 }
 
 TEST(Sequences, OfLengthOneAndTwo) {
-    const Dataset data = documents({2, 3, 4});
-    const auto sequences = cut_sequences(data, SequenceMode::documents, 2);
+    const Documents data = documents({2, 3, 4});
+    const auto sequences = cut(data, SequenceMode::documents, 2);
     ASSERT_EQ(sequences.size(), 4u);
     const std::int64_t begins[] = {0, 2, 5, 7};
     const std::int32_t lengths[] = {1, 2, 2, 1};
     for (std::size_t i = 0; i < 4; ++i) {
         EXPECT_EQ(sequences[i].begin, begins[i]);
         EXPECT_EQ(sequences[i].length, lengths[i]);
-        EXPECT_EQ(sequences[i].loss_tokens, lengths[i]);
     }
     EXPECT_EQ(sequences[3].document, 2);
 }

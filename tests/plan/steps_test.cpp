@@ -23,7 +23,7 @@ PlanConfig config(std::int64_t global, std::int64_t micro, std::int64_t tokens =
 }
 
 /// Everything a plan says about itself must follow from its sequences.
-void expect_consistent(const StepPlan& plan, const Dataset& data, const Planner& planner) {
+void expect_consistent(const StepPlan& plan, const Documents& documents, const Planner& planner) {
     const auto count = static_cast<std::size_t>(plan.size());
     ASSERT_EQ(plan.sequence_begin.size(), count + 1);
     ASSERT_EQ(plan.token_begin.size(), count + 1);
@@ -40,16 +40,15 @@ void expect_consistent(const StepPlan& plan, const Dataset& data, const Planner&
         std::size_t row = 0;
         std::int64_t with_loss = 0;
         for (std::size_t s = 0; s < batch.lengths.size(); ++s) {
-            const auto id = static_cast<std::size_t>(batch.sequence_ids[s]);
-            const Sequence& sequence = planner.sequences()[id];
+            const Sequence sequence = planner.sequences()[batch.sequence_ids[s]];
             ASSERT_EQ(batch.lengths[s], sequence.length);
             keys.push_back(batch.keys[s]);
             for (std::int32_t i = 0; i < sequence.length; ++i, ++row) {
                 const auto from = static_cast<std::size_t>(sequence.begin + i);
-                ASSERT_EQ(batch.tokens[row], data.tokens[from]);
-                ASSERT_EQ(batch.targets[row], data.tokens[from + 1]);
-                ASSERT_EQ(batch.weights[row], data.loss[from + 1] ? 1.0f : 0.0f);
-                with_loss += data.loss[from + 1];
+                ASSERT_EQ(batch.tokens[row], documents.tokens[from]);
+                ASSERT_EQ(batch.targets[row], documents.tokens[from + 1]);
+                ASSERT_EQ(batch.weights[row], documents.weights[from + 1]);
+                with_loss += documents.weights[from + 1] > 0.0f;
             }
         }
         ASSERT_EQ(row, batch.tokens.size());
@@ -67,13 +66,14 @@ void expect_consistent(const StepPlan& plan, const Dataset& data, const Planner&
 // R4: the epoch's last batch is short and has its own denominator. R10: nothing is dropped or
 // counted twice.
 TEST(Planner, R4_R10_EachEpochUsesEachSequenceOnce) {
-    const Dataset data = uneven_documents(50, 60);
+    const Documents documents = uneven_documents(50, 60);
+    const Dataset data = dataset(documents);
     for (const SequenceMode mode : {SequenceMode::documents, SequenceMode::stream})
         for (PlanConfig c : {config(8, 3), config(7, 1), config(1000, 4), config(1, 1),
                              config(8, 1, 20), config(13, 1, 5)}) {
             c.sequences = mode;
             const Planner planner(data, c);
-            const auto count = static_cast<std::int64_t>(planner.sequences().size());
+            const auto count = planner.sequences().size();
             const std::int64_t batch = c.global_batch_size;
             ASSERT_EQ(planner.steps_per_epoch(), (count + batch - 1) / batch);
             for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
@@ -82,7 +82,7 @@ TEST(Planner, R4_R10_EachEpochUsesEachSequenceOnce) {
                 for (std::int64_t i = 0; i < planner.steps_per_epoch(); ++i) {
                     const std::int64_t step = epoch * planner.steps_per_epoch() + i;
                     const StepPlan plan = planner.plan(step);
-                    expect_consistent(plan, data, planner);
+                    expect_consistent(plan, documents, planner);
                     EXPECT_EQ(plan.step, step);
                     EXPECT_EQ(plan.epoch, epoch);
                     const bool last = i + 1 == planner.steps_per_epoch();
@@ -93,13 +93,13 @@ TEST(Planner, R4_R10_EachEpochUsesEachSequenceOnce) {
                     total += plan.total_loss_tokens();
                 }
                 EXPECT_EQ(std::count(used.begin(), used.end(), 1), count);
-                EXPECT_EQ(total, loss_tokens(data));
+                EXPECT_EQ(total, loss_tokens(documents));
             }
         }
 }
 
 TEST(Planner, EpochsAreShuffledDifferently) {
-    const Dataset data = uneven_documents(50, 20);
+    const Dataset data = dataset(uneven_documents(50, 20));
     const Planner planner(data, config(1000, 4));
     EXPECT_NE(planner.plan(0).sequence_ids, planner.plan(1).sequence_ids);
     PlanConfig other = config(1000, 4);
@@ -110,7 +110,7 @@ TEST(Planner, EpochsAreShuffledDifferently) {
 // R1, R21: a plan follows from seed and step, not from what was planned before; and how it is cut
 // into micro-batches changes neither what a step trains on nor its denominator.
 TEST(Planner, R1_R21_PlansDependOnSeedAndStepOnly) {
-    const Dataset data = uneven_documents(50, 60);
+    const Dataset data = dataset(uneven_documents(50, 60));
     const Planner used(data, config(8, 3));
     for (std::int64_t step = 0; step < 30; ++step) used.plan(step);
     const Planner fresh(data, config(8, 3));
@@ -136,13 +136,13 @@ TEST(Planner, R1_R21_PlansDependOnSeedAndStepOnly) {
 }
 
 TEST(Planner, MicroBatchSizeCountsSequences) {
-    const Dataset data = uneven_documents(50, 30);
+    const Dataset data = dataset(uneven_documents(50, 30));
     const StepPlan plan = Planner(data, config(10, 4)).plan(0);
     EXPECT_EQ(plan.sequence_begin, (std::vector<std::int64_t>{0, 4, 8, 10}));
 }
 
 TEST(Planner, MicroBatchTokensAreNeverExceededButByOneSequence) {
-    const Dataset data = uneven_documents(80, 40);
+    const Dataset data = dataset(uneven_documents(80, 40));
     for (const std::int64_t budget : {1, 5, 16, 17, 31, 64, 100000}) {
         const Planner planner(data, config(40, 1, budget));
         for (std::int64_t step = 0; step < planner.steps_per_epoch(); ++step) {
@@ -161,21 +161,22 @@ TEST(Planner, MicroBatchTokensAreNeverExceededButByOneSequence) {
 }
 
 TEST(Planner, EvaluationTakesAllInOrder) {
-    const Dataset data = uneven_documents(50, 30);
+    const Documents documents = uneven_documents(50, 30);
+    const Dataset data = dataset(documents);
     const Planner planner(data, config(8, 4));
-    const StepPlan plan = planner.plan_all();
-    expect_consistent(plan, data, planner);
-    std::vector<std::int64_t> all(planner.sequences().size());
+    const StepPlan plan = planner.plan_range(0, planner.sequences().size());
+    expect_consistent(plan, documents, planner);
+    std::vector<std::int64_t> all(static_cast<std::size_t>(planner.sequences().size()));
     std::iota(all.begin(), all.end(), 0);
     EXPECT_EQ(plan.sequence_ids, all);
-    EXPECT_EQ(plan.total_loss_tokens(), loss_tokens(data));
+    EXPECT_EQ(plan.total_loss_tokens(), loss_tokens(documents));
 }
 
 // R7: a step may be without loss (defined, denominator 0); data may not.
 TEST(Planner, R7_RefusesDataWithoutLoss) {
-    const Dataset masked = documents({5, 6}, [](std::int64_t) { return true; });
+    const Dataset masked = dataset(documents({5, 6}, [](std::int64_t) { return true; }));
     EXPECT_THROW(Planner(masked, config(8, 4)), Error);
-    const Dataset half = documents({5, 6}, [](std::int64_t place) { return place < 5; });
+    const Dataset half = dataset(documents({5, 6}, [](std::int64_t place) { return place < 5; }));
     const Planner planner(half, config(1, 1));
     EXPECT_EQ(planner.plan(0).denominator + planner.plan(1).denominator, 5.0);
     EXPECT_EQ(std::min(planner.plan(0).denominator, planner.plan(1).denominator), 0.0);
@@ -187,7 +188,7 @@ TEST(Planner, R1_GoldenNumbersHaveTheTokenMean) {
     const auto token_mean = [](std::vector<std::pair<double, std::int64_t>> parts) {
         std::vector<std::int64_t> sizes;
         for (const auto& part : parts) sizes.push_back(part.second + 1);
-        const Dataset data = documents(sizes);
+        const Dataset data = dataset(documents(sizes));
         PlanConfig c = config(static_cast<std::int64_t>(parts.size()), 1);
         c.seq_length = 200;
         const StepPlan plan = Planner(data, c).plan(0);
@@ -214,16 +215,17 @@ TEST(StepPlan, R16_CountsTokensExactlyAbove2To24) {
     plan.loss_tokens = {std::int64_t{1} << 40, 1};
     EXPECT_EQ(plan.total_loss_tokens(), (std::int64_t{1} << 40) + 1);
     // And through the planner, from one long document.
-    Dataset data;
+    Documents data;
     data.tokens.assign(many + 1, 7);
-    data.loss.assign(many + 1, 1);
-    data.loss.front() = 0;
+    data.weights.assign(many + 1, 1.0f);
+    data.weights.front() = 0.0f;
     data.offsets.push_back(many + 1);
     data.lines.push_back(1);
     PlanConfig c;
     c.seq_length = 1 << 20;
     c.global_batch_size = 100;
-    const StepPlan all = Planner(data, c).plan(0);
+    const Dataset one = dataset(std::move(data));
+    const StepPlan all = Planner(one, c).plan(0);
     EXPECT_EQ(all.total_loss_tokens(), many);
     EXPECT_EQ(all.denominator, 16777217.0);
     EXPECT_EQ(std::accumulate(all.weight.begin(), all.weight.end(), 0.0), 16777217.0);

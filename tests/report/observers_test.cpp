@@ -30,10 +30,12 @@ class IdleRun {
         config.model.seq_length = 16;
         config.plan.seq_length = 16;
         config.schedule.train_iters = train_iters;
-        data_.tokens = {ByteTokenizer::end_of_text, 65, 66, ByteTokenizer::end_of_text};
-        data_.loss = {0, 1, 1, 1};
-        data_.offsets = {0, 4};
-        data_.lines = {1};
+        const std::int32_t end = TokenizerSpec().end_of_text;
+        data_ = Dataset(Documents{.source = "two letters",
+                                  .tokens = {end, 65, 66, end},
+                                  .weights = {0, 1, 1, 1},
+                                  .offsets = {0, 4},
+                                  .lines = {1}});
         trainer_.emplace(test::world(), config, &data_);
     }
 

@@ -8,7 +8,7 @@ using namespace test;
 
 class Faults : public testing::Test {
   protected:
-    Dataset data_ = uneven_documents(60, 60);
+    Dataset data_{uneven_documents(60, 60)};
     TrainConfig config_ = tiny_config(8);
 
     /// On every layout: `good` steps that work, then one that must throw. The message, the same on
@@ -77,7 +77,7 @@ TEST_F(Faults, ANaNIsReportedWithTensorStepMicroBatchAndDocuments) {
     std::string documents;
     for (const std::int64_t id : plan.micro_batch(5).sequence_ids)
         documents += (documents.empty() ? "" : ", ") +
-                     data_.describe(planner.sequences()[static_cast<std::size_t>(id)].document);
+                     data_.part(0).describe(planner.sequences()[id].document);
     EXPECT_NE(text.find("documents: " + documents + ")"), std::string::npos)
         << documents << " is not in: " << text;
 }

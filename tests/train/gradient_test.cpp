@@ -23,8 +23,7 @@ GptConfig small_model() {
 /// 64 of the bundled prompt/completion pairs, as one global batch.
 class PairsGradient : public testing::Test {
   protected:
-    Dataset data_ = read_dataset(std::filesystem::path(EVENGRAD_SOURCE_DIR) / "data/pairs.jsonl",
-                                 ByteTokenizer{});
+    Dataset data_ = open_dataset(EVENGRAD_SOURCE_DIR "/data/pairs.jsonl", make_tokenizer({}));
     GptConfig model_ = small_model();
     ParameterTable table_{model_};
     std::vector<float> weights_ = initial_weights(table_, 1234);
@@ -128,7 +127,7 @@ std::vector<double> applied(std::span<const float> before, std::span<const float
 TrainConfig plain_sgd(double lr) {
     TrainConfig config = tiny_config(100);
     config.model.dropout = 0.0;
-    config.model.vocab_size = ByteTokenizer::vocabulary_size;
+    config.model.vocab_size = TokenizerSpec().vocabulary_size;
     config.optimizer.kind = OptimizerKind::sgd;
     config.optimizer.weight_decay = 0.0;
     config.optimizer.clip_grad = 0.0;
@@ -140,7 +139,7 @@ TrainConfig plain_sgd(double lr) {
 
 TEST(StepGradient, R4R18EveryStepIsDividedByItsOwnTokens) {
     // 19 sequences in batches of 8: the third step of each epoch has 3.
-    const Dataset data = uneven_documents(19, 90, 5);
+    const Dataset data{uneven_documents(19, 90, 5)};
     TrainConfig config = plain_sgd(0.1);
     config.plan.global_batch_size = 8;
     const Planner planner(data, config.plan);
@@ -167,19 +166,22 @@ TEST(StepGradient, R4R18EveryStepIsDividedByItsOwnTokens) {
 }
 
 TEST(Trainer, RefusesTokensOutsideTheVocabulary) {
-    const Dataset good = uneven_documents(6, 20);
-    Dataset bad = good;
-    bad.tokens[3] = static_cast<std::int32_t>(plain_sgd(0.1).model.vocab_size);
-    EXPECT_THROW(Trainer(world(), plain_sgd(0.1), &bad), Error);
-    Trainer trainer(world(), plain_sgd(0.1), &good);
-    EXPECT_THROW(trainer.evaluate(&bad), Error);
-    bad.tokens[3] = -1;
-    EXPECT_THROW(trainer.evaluate(&bad), Error);
+    const Dataset good{uneven_documents(6, 20)};
+    for (const std::int32_t token : {TokenizerSpec().vocabulary_size, -1}) {
+        Documents documents = uneven_documents(6, 20);
+        documents.tokens[3] = token;
+        EXPECT_THROW(Dataset{documents}, Error);
+    }
+    TrainConfig small = plain_sgd(0.1);
+    small.model.vocab_size = TokenizerSpec().vocabulary_size - 1;
+    EXPECT_THROW(Trainer(world(), small, &good), Error);
+    Trainer trainer(world(), small, nullptr);
+    EXPECT_THROW(trainer.evaluate(&good), Error);
 }
 
 TEST(StepGradient, R14FiniteDifferenceOfTheLoggedLossIsTheGradient) {
     // One batch holds all data, so each step logs the loss of the same sequences.
-    const Dataset data = uneven_documents(24, 90, 5);
+    const Dataset data{uneven_documents(24, 90, 5)};
     const double lr = 0.001;
     Trainer trainer(world(), plain_sgd(lr), &data);
     std::vector<std::vector<float>> weights;
@@ -201,7 +203,7 @@ TEST(StepGradient, R14FiniteDifferenceOfTheLoggedLossIsTheGradient) {
 }
 
 TEST(StepGradient, R3R11NormAndClipFactorDoNotDependOnTheCut) {
-    const Dataset data = uneven_documents(24, 90, 5);
+    const Dataset data{uneven_documents(24, 90, 5)};
     TrainConfig config = plain_sgd(0.1);
     config.optimizer.clip_grad = 0.05;
     std::vector<StepRecord> records;

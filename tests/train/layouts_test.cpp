@@ -27,7 +27,7 @@ void expect_one_result(TrainConfig config, const Dataset& data, const TestHooks&
 }
 
 TEST(Layouts, R2R3OneDigestForAllAndTheLedgerShowsWhoComputed) {
-    const Dataset data = uneven_documents(150, 90, 7);
+    const Dataset data{uneven_documents(150, 90, 7)};
     TrainConfig config = tiny_config(steps);
     config.model.hidden_size = 64;
     std::string expected;
@@ -63,7 +63,7 @@ TEST(Layouts, R2R3OneDigestForAllAndTheLedgerShowsWhoComputed) {
 }
 
 TEST(Layouts, OrderOfTheWorkDoesNotMatter) {
-    const Dataset data = uneven_documents(150, 90, 7);
+    const Dataset data{uneven_documents(150, 90, 7)};
     const TrainConfig config = tiny_config(steps);
     const std::string plain = on_ranks(world().size(), [&](const Communicator& ranks) {
         Trainer trainer(ranks, config, &data);
@@ -90,7 +90,7 @@ TEST(Layouts, OrderOfTheWorkDoesNotMatter) {
 }
 
 TEST(Layouts, R8MoreRanksThanMicroBatches) {
-    const Dataset data = uneven_documents(60, 60, 7);
+    const Dataset data{uneven_documents(60, 60, 7)};
     TrainConfig config = tiny_config(steps);
     config.plan.global_batch_size = 8;
     config.plan.micro_batch_size = 8;  // one micro-batch a step: all other ranks have nothing
@@ -98,23 +98,24 @@ TEST(Layouts, R8MoreRanksThanMicroBatches) {
 }
 
 TEST(Layouts, MicroBatchesByTokens) {
-    const Dataset data = uneven_documents(150, 90, 7);
+    const Dataset data{uneven_documents(150, 90, 7)};
     TrainConfig config = tiny_config(steps);
     config.plan.micro_batch_tokens = 60;  // some sequences exceed it and go alone
     expect_one_result(config, data, {}, 6);
 }
 
 TEST(Layouts, R10MoreRanksThanDataOverSeveralEpochs) {
-    const Dataset data = uneven_documents(2, 40);
+    const Dataset data{uneven_documents(2, 40)};
     TrainConfig config = tiny_config(steps);
     config.plan.micro_batch_size = 1;
     expect_one_result(config, data);
 
     // An epoch has every document once, also where the batches don't divide it (R4).
-    const Dataset seven = uneven_documents(7, 60);
+    const Documents documents = uneven_documents(7, 60);
+    const Dataset seven(documents);
     config.plan.global_batch_size = 3;
     expect_one_result(config, seven, {}, 9);
-    const auto in_data = std::count(seven.loss.begin(), seven.loss.end(), std::uint8_t{1});
+    const auto in_data = std::count(documents.weights.begin(), documents.weights.end(), 1.0f);
     on_ranks(world().size(), [&](const Communicator& ranks) {
         Trainer trainer(ranks, config, &seven);
         const RunResult result = run_steps(trainer, 9);
@@ -132,9 +133,10 @@ TEST(Layouts, R10MoreRanksThanDataOverSeveralEpochs) {
 }
 
 TEST(Layouts, R7R9StepsWithoutAnyLossTokenAreCountedAndChangeNothing) {
-    Dataset data = uneven_documents(3, 40);
-    const auto second = static_cast<std::ptrdiff_t>(data.offsets[1]);
-    std::fill(data.loss.begin() + second, data.loss.end(), std::uint8_t{0});
+    Documents documents = uneven_documents(3, 40);
+    const auto second = static_cast<std::ptrdiff_t>(documents.offsets[1]);
+    std::fill(documents.weights.begin() + second, documents.weights.end(), 0.0f);
+    const Dataset data(std::move(documents));
     TrainConfig config = tiny_config(9);
     config.plan.global_batch_size = 1;
     expect_one_result(config, data, {}, 9);
@@ -160,7 +162,7 @@ TEST(Layouts, R7R9StepsWithoutAnyLossTokenAreCountedAndChangeNothing) {
 }
 
 TEST(Layouts, R18AnEvaluationBetweenStepsChangesNothing) {
-    const Dataset data = uneven_documents(60, 60), held_out = uneven_documents(11, 70);
+    const Dataset data{uneven_documents(60, 60)}, held_out{uneven_documents(11, 70)};
     const TrainConfig config = tiny_config(6);
     std::vector<std::string> results, losses;
     for (const Layout& layout : layouts()) {
@@ -188,7 +190,7 @@ TEST(Layouts, R18AnEvaluationBetweenStepsChangesNothing) {
 }
 
 TEST(Layouts, AnotherSeedOrDropoutGivesAnotherDigest) {
-    const Dataset data = uneven_documents(60, 60);
+    const Dataset data{uneven_documents(60, 60)};
     std::set<std::string> digests;
     for (int variant = 0; variant < 3; ++variant) {
         TrainConfig config = tiny_config(3);

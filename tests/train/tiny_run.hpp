@@ -16,9 +16,9 @@ namespace evengrad::test {
 
 /// Documents of 2 to `longest` tokens, most of them short; the loss is on their second half, and on
 /// nothing in every `masked_every`-th (0: in none).
-inline Dataset uneven_documents(int documents, int longest, int masked_every = 0) {
+inline Documents uneven_documents(int documents, int longest, int masked_every = 0) {
     std::mt19937 random(7);
-    Dataset data;
+    Documents data;
     data.source = "synthetic.jsonl";
     for (int d = 0; d < documents; ++d) {
         const double share = static_cast<double>(random() % 1000) / 1000.0;
@@ -26,9 +26,9 @@ inline Dataset uneven_documents(int documents, int longest, int masked_every = 0
         const bool masked = masked_every > 0 && d % masked_every == 0;
         for (int i = 0; i < length; ++i) {
             const bool end = i == 0 || i == length - 1;
-            data.tokens.push_back(end ? ByteTokenizer::end_of_text
+            data.tokens.push_back(end ? TokenizerSpec().end_of_text
                                       : static_cast<std::int32_t>(97 + (random() % 20) * (i % 2)));
-            data.loss.push_back(!masked && i > 0 && i >= length / 2);
+            data.weights.push_back(!masked && i > 0 && i >= length / 2 ? 1.0f : 0.0f);
         }
         data.offsets.push_back(static_cast<std::int64_t>(data.tokens.size()));
         data.lines.push_back(d + 1);
