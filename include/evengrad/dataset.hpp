@@ -102,9 +102,11 @@ class Dataset {
     std::vector<double> shares_;
 };
 
-/// Opens what `--data` names: FILE, or FILE[:SHARE],FILE[:SHARE]... Prepared files (.h5) are read
-/// from disk as needed, raw ones (by extension: .txt, .jsonl) into memory with `tokenizer`.
+/// Opens what `--data` names: FILE or FILE:SHARE each, all with a share or none. Prepared files
+/// (.h5) are read from disk as needed, raw ones (by extension: .txt, .jsonl, .bin, each also with
+/// .gz behind) into memory with `tokenizer`. No tokenizer: that of the prepared files, or bytes.
 /// @throws Error naming file, line and byte for what can't be read.
-Dataset open_dataset(const std::string& data, const std::shared_ptr<const Tokenizer>& tokenizer);
+Dataset open_dataset(const std::vector<std::string>& files,
+                     std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
 }  // namespace evengrad

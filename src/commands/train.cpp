@@ -64,11 +64,13 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         } else if (options.print_config) {
             fmt::print("{}", options.table.recipe());
         } else {
-            const auto tokenizer = make_tokenizer({});
-            data = open_dataset(options.data, tokenizer);
+            data = open_dataset(options.data, options.tokenizer.empty()
+                                                  ? nullptr
+                                                  : open_tokenizer(options.tokenizer));
             has_valid = !options.valid_data.empty() || options.valid_fraction > 0.0;
-            if (!options.valid_data.empty()) valid = open_dataset(options.valid_data, tokenizer);
-            if (options.valid_fraction > 0.0)
+            if (!options.valid_data.empty())
+                valid = open_dataset(options.valid_data, data.tokenizer());
+            else if (has_valid)
                 std::tie(data, valid) = data.split_tail(options.valid_fraction);
             resolved = options.table.resolved();
         }

@@ -32,8 +32,13 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("print-config", print_config, true,
               "print the recipe of this very run, every option resolved, and don't train");
     table.section("data");
-    table.add("data", data, "training data: FILE.txt (one document) or FILE.jsonl");
-    table.add("valid-data", valid_data, "held-out data, same formats");
+    table.add_list("data", data,
+                   "training data: prepared (FILE.h5), .txt, .jsonl or .bin, each also with .gz; "
+                   "several files: each sequence once an epoch, or FILE:SHARE each, drawn so");
+    table.add_list("valid-data", valid_data, "held-out data, same formats");
+    table.add("tokenizer", tokenizer,
+              "of raw files: byte, sentencepiece:FILE or ids:VOCABULARY:END_OF_TEXT; not given: "
+              "that of the prepared files, or byte");
     table.add("valid-fraction", valid_fraction, "hold out the last part of --data, e.g. 0.1");
     table.section("saving");
     table.add("save", save_, "folder for checkpoints and metrics.jsonl");

@@ -23,7 +23,8 @@ struct TrainOptions {
 
     TrainConfig train;
     LoopConfig loop;
-    std::string data, valid_data;
+    std::vector<std::string> data, valid_data;
+    std::string tokenizer;
     double valid_fraction = 0.0;
     std::int64_t log_interval = 10;
     bool help = false, print_config = false;

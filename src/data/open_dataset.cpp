@@ -10,13 +10,6 @@ namespace evengrad {
 
 namespace {
 
-std::string lower_extension(const std::filesystem::path& path) {
-    std::string extension = path.extension().string();
-    for (char& letter : extension)
-        if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
-    return extension;
-}
-
 struct NamedFile {
     std::string path;
     double share = 0.0;  ///< 0: none given
@@ -31,49 +24,34 @@ NamedFile parse_file(const std::string& text) {
     const auto [stop, problem] = std::from_chars(text.data() + colon + 1, end, share);
     if (stop != end || problem == std::errc::invalid_argument) return {text, 0.0};
     if (problem != std::errc() || !(share > 0.0 && share <= 1e9))
-        throw UsageError(fmt::format("--data {}: a share must be above 0 and at most 1e9", text));
+        throw UsageError(fmt::format("{}: a share must be above 0 and at most 1e9", text));
     return {text.substr(0, colon), share};
-}
-
-std::vector<NamedFile> parse_files(const std::string& data) {
-    std::vector<NamedFile> files;
-    for (std::size_t begin = 0; begin <= data.size();) {
-        const std::size_t end = std::min(data.find(',', begin), data.size());
-        if (end > begin) files.push_back(parse_file(data.substr(begin, end - begin)));
-        begin = end + 1;
-    }
-    return files;
 }
 
 std::shared_ptr<const TokenStore> open_store(const std::string& path,
                                              const std::shared_ptr<const Tokenizer>& tokenizer) {
-    const std::string extension = lower_extension(path);
-    Documents documents;
-    if (extension == ".txt")
-        documents = read_text(path, *tokenizer);
-    else if (extension == ".jsonl")
-        documents = read_jsonl(path, *tokenizer);
-    else
-        throw Error(fmt::format("{}: unknown kind of data file{}", path,
-                                extension.empty() ? " (no extension)" : ""),
-                    "known are .txt (one text) and .jsonl (one JSON object a line)");
-    return std::make_shared<const MemoryStore>(std::move(documents), tokenizer);
+    MemorySink sink;
+    read_documents(path, {}, *tokenizer, sink);
+    return std::make_shared<const MemoryStore>(std::move(sink.documents), tokenizer);
 }
 
 }  // namespace
 
-Dataset open_dataset(const std::string& data, const std::shared_ptr<const Tokenizer>& tokenizer) {
+Dataset open_dataset(const std::vector<std::string>& files,
+                     std::shared_ptr<const Tokenizer> tokenizer) {
+    if (files.empty()) throw UsageError("--data names no file");
+    if (!tokenizer) tokenizer = make_tokenizer({});
     std::vector<DataPart> parts;
     std::vector<double> shares;
-    for (const NamedFile& file : parse_files(data)) {
+    for (const std::string& text : files) {
+        const NamedFile file = parse_file(text);
         parts.emplace_back(open_store(file.path, tokenizer));
         if (file.share > 0.0) shares.push_back(file.share);
     }
-    if (parts.empty()) throw UsageError(fmt::format("--data {}: names no file", data));
     if (!shares.empty() && shares.size() != parts.size())
-        throw UsageError(fmt::format("--data {}: {} of {} files have a share", data, shares.size(),
+        throw UsageError(fmt::format("{} of {} data files have a share (FILE:SHARE)", shares.size(),
                                      parts.size()),
-                         "give a share to each, FILE:SHARE,FILE:SHARE, or to none");
+                         "give a share to each of them or to none");
     return Dataset(std::move(parts), std::move(shares));
 }
 

@@ -1,4 +1,4 @@
-// One reader a file format; read_dataset picks. Each gives at least one document or throws Error.
+// Raw data files, of whatever format, as documents.
 #pragma once
 
 #include <filesystem>
@@ -6,7 +6,6 @@
 
 #include "data/byte_stream.hpp"
 #include "data/document_sink.hpp"
-#include <evengrad/dataset.hpp>
 #include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
@@ -42,12 +41,5 @@ void read_documents(const std::filesystem::path& path, const ReadOptions& option
                     const Tokenizer& tokenizer, DocumentSink& sink);
 
 inline constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-
-Documents read_text(const std::filesystem::path& path, const Tokenizer& tokenizer);
-Documents read_jsonl(const std::filesystem::path& path, const Tokenizer& tokenizer);
-
-/// Adds end_of_text, prompt (without loss), completion and end_of_text (both with loss).
-void append_document(Documents& data, std::string_view prompt, std::string_view completion,
-                     std::int64_t line, const Tokenizer& tokenizer);
 
 }  // namespace evengrad

@@ -1,5 +1,7 @@
 #include <limits>
 
+#include <fmt/ranges.h>
+
 #include "data_files.hpp"
 #include <evengrad/dataset.hpp>
 
@@ -129,7 +131,7 @@ TEST_F(Split, FractionOutsideZeroToOneIsAnError) {
 
 TEST_F(Split, EachPartOfSeveralFilesIsSplit) {
     const auto a = write("a.txt", "0123456789"), b = write("b.txt", "abcdefghij");
-    const Dataset both = open_dataset(a.string() + "," + b.string(), make_tokenizer({}));
+    const Dataset both = open_dataset({a.string(), b.string()});
     const auto [train, held_out] = both.split_tail(0.3);
     ASSERT_EQ(held_out.parts().size(), 2u);
     EXPECT_EQ(text(held_out), "789");
@@ -142,30 +144,28 @@ TEST_F(Split, DigestTellsDataApart) {
     const auto a = write("a.txt", "0123456789").string(), b = write("b.txt", "0123456789").string();
     const auto c = write("c.txt", "0123456788").string();
     const auto d = write("d.jsonl", "{\"prompt\":\"0\",\"completion\":\"123456789\"}").string();
-    const auto digest = [](const std::string& data) {
-        return open_dataset(data, make_tokenizer({})).digest();
+    const auto digest = [](const std::vector<std::string>& files) {
+        return open_dataset(files).digest();
     };
-    EXPECT_EQ(digest(a), digest(b));
-    EXPECT_NE(digest(a), digest(c));
-    EXPECT_NE(digest(a), digest(d));
-    EXPECT_NE(digest(a + "," + c), digest(c + "," + a));
-    EXPECT_NE(digest(a + ":1," + c + ":1"), digest(a + "," + c));
-    EXPECT_NE(digest(a + ":1," + c + ":1"), digest(a + ":1," + c + ":2"));
-    const Dataset whole = open_dataset(a, make_tokenizer({}));
+    EXPECT_EQ(digest({a}), digest({b}));
+    EXPECT_NE(digest({a}), digest({c}));
+    EXPECT_NE(digest({a}), digest({d}));
+    EXPECT_NE(digest({a, c}), digest({c, a}));
+    EXPECT_NE(digest({a + ":1", c + ":1"}), digest({a, c}));
+    EXPECT_NE(digest({a + ":1", c + ":1"}), digest({a + ":1", c + ":2"}));
+    const Dataset whole = open_dataset({a});
     EXPECT_NE(whole.split_tail(0.3).first.digest(), whole.split_tail(0.2).first.digest());
 }
 
-TEST_F(Split, FilesAndSharesAreNamedInOneOption) {
+TEST_F(Split, AShareStandsBehindTheFile) {
+    using Files = std::vector<std::string>;
     const auto a = write("a.txt", "0123456789").string(), b = write("b:c.txt", "abc").string();
-    const auto open_all = [&](const std::string& data) {
-        return open_dataset(data, make_tokenizer({}));
-    };
-    EXPECT_EQ(open_all(b).part(0).name(), b);  // a colon that is part of the name
-    EXPECT_EQ(open_all(a + ":2.5," + b + ":1").shares(), (std::vector<double>{2.5, 1.0}));
-    EXPECT_TRUE(open_all(a + "," + b).shares().empty());
-    for (const std::string& bad : {a + ":0," + b + ":1", a + ":-1", a + ":inf", a + ":1," + b,
-                                   std::string(), std::string(",")})
-        EXPECT_THROW(open_all(bad), UsageError) << bad;
+    EXPECT_EQ(open_dataset({b}).part(0).name(), b);  // a colon that is part of the name
+    EXPECT_EQ(open_dataset({a + ":2.5", b + ":1"}).shares(), (std::vector<double>{2.5, 1.0}));
+    EXPECT_TRUE(open_dataset({a, b}).shares().empty());
+    for (const Files& bad : {Files{a + ":0", b + ":1"}, Files{a + ":-1"}, Files{a + ":inf"},
+                             Files{a + ":1", b}, Files{}})
+        EXPECT_THROW(open_dataset(bad), UsageError) << fmt::format("{}", fmt::join(bad, " "));
 }
 
 }  // namespace

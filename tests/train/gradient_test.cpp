@@ -23,7 +23,7 @@ GptConfig small_model() {
 /// 64 of the bundled prompt/completion pairs, as one global batch.
 class PairsGradient : public testing::Test {
   protected:
-    Dataset data_ = open_dataset(EVENGRAD_SOURCE_DIR "/data/pairs.jsonl", make_tokenizer({}));
+    Dataset data_ = open_dataset({EVENGRAD_SOURCE_DIR "/data/pairs.jsonl"});
     GptConfig model_ = small_model();
     ParameterTable table_{model_};
     std::vector<float> weights_ = initial_weights(table_, 1234);
