@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "data/memory_store.hpp"
+#include "data/prepared_store.hpp"
 #include "data/readers.hpp"
 #include <evengrad/dataset.hpp>
 #include <evengrad/error.hpp>
@@ -28,8 +29,12 @@ NamedFile parse_file(const std::string& text) {
     return {text.substr(0, colon), share};
 }
 
-std::shared_ptr<const TokenStore> open_store(const std::string& path,
-                                             const std::shared_ptr<const Tokenizer>& tokenizer) {
+bool is_prepared(const std::string& path) {
+    return path.ends_with(".h5");
+}
+
+std::shared_ptr<const TokenStore> read_into_memory(
+    const std::string& path, const std::shared_ptr<const Tokenizer>& tokenizer) {
     MemorySink sink;
     read_documents(path, {}, *tokenizer, sink);
     return std::make_shared<const MemoryStore>(std::move(sink.documents), tokenizer);
@@ -40,18 +45,32 @@ std::shared_ptr<const TokenStore> open_store(const std::string& path,
 Dataset open_dataset(const std::vector<std::string>& files,
                      std::shared_ptr<const Tokenizer> tokenizer) {
     if (files.empty()) throw UsageError("--data names no file");
+    std::vector<std::shared_ptr<const TokenStore>> stores(files.size());
+    std::vector<double> shares;
+    std::vector<std::string> paths;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        const NamedFile file = parse_file(files[i]);
+        paths.push_back(file.path);
+        if (file.share > 0.0) shares.push_back(file.share);
+        if (!is_prepared(file.path)) continue;
+        stores[i] = std::make_shared<const PreparedStore>(file.path);
+        if (!tokenizer) tokenizer = stores[i]->tokenizer();
+    }
+    if (!shares.empty() && shares.size() != files.size())
+        throw UsageError(fmt::format("{} of {} data files have a share (FILE:SHARE)", shares.size(),
+                                     files.size()),
+                         "give a share to each of them or to none");
     if (!tokenizer) tokenizer = make_tokenizer({});
     std::vector<DataPart> parts;
-    std::vector<double> shares;
-    for (const std::string& text : files) {
-        const NamedFile file = parse_file(text);
-        parts.emplace_back(open_store(file.path, tokenizer));
-        if (file.share > 0.0) shares.push_back(file.share);
-    }
-    if (!shares.empty() && shares.size() != parts.size())
-        throw UsageError(fmt::format("{} of {} data files have a share (FILE:SHARE)", shares.size(),
-                                     parts.size()),
-                         "give a share to each of them or to none");
+    for (std::size_t i = 0; i < files.size(); ++i)
+        parts.emplace_back(stores[i] ? stores[i] : read_into_memory(paths[i], tokenizer));
+    // A file of other tokens than were asked for, or than the others have, is refused here.
+    if (parts.front().store().tokenizer()->spec() != tokenizer->spec())
+        throw Error(
+            fmt::format("{} was prepared with another tokenizer ({}) than is asked for ({})",
+                        parts.front().name(), parts.front().store().tokenizer()->spec().describe(),
+                        tokenizer->spec().describe()),
+            "a prepared file has its own tokenizer: leave --tokenizer out");
     return Dataset(std::move(parts), std::move(shares));
 }
 

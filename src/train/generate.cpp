@@ -14,7 +14,7 @@ std::vector<std::string> GenerateConfig::validate() const {
         problems.push_back(
             fmt::format("--max-new-tokens must be between 1 and {}, not {}", most, max_new_tokens));
     for (const std::string& text : stop)
-        if (text.empty()) problems.push_back("--stop: an empty text would end everything");
+        if (text.empty()) problems.emplace_back("--stop: an empty text would end everything");
     return problems;
 }
 

@@ -26,7 +26,7 @@ TEST(Options, DefaultsMakeSense) {
     options.parse(with({}));
     EXPECT_EQ(options.train.optimizer.kind, OptimizerKind::adamw);
     EXPECT_EQ(options.train.seed, 1234u);
-    EXPECT_EQ(options.data, "book.txt");
+    EXPECT_EQ(options.data, (std::vector<std::string>{"book.txt"}));
 }
 
 TEST(Options, TheLastOfARepeatedOptionWins) {
@@ -99,7 +99,7 @@ TEST(Options, AnAbbreviationIsNotTheOption) {
 TEST(Options, AValueMayBeginWithDashesAfterAnEqualsSign) {
     TrainOptions options;
     options.parse({"--data=--odd.txt", "--save=run"});
-    EXPECT_EQ(options.data, "--odd.txt");
+    EXPECT_EQ(options.data, (std::vector<std::string>{"--odd.txt"}));
     TrainOptions missing;
     EXPECT_TRUE(contains(message_of<UsageError>([&] {
                              missing.parse({"--data", "--save", "run"});
