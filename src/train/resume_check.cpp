@@ -48,6 +48,9 @@ void check_resume(const CheckpointInfo& checkpoint, const TrainConfig& config,
                      difference->second, problems);
     must_be_same("the optimizer", checkpoint.optimizer,
                  std::string(schema::name_of(config.optimizer.kind)), problems);
+    if (!here.data_digest.empty())
+        must_be_same("the tokenizer", checkpoint.state.tokenizer.describe(),
+                     here.tokenizer.describe(), problems);
     if (!problems.empty()) fail("give the options of the run that is resumed");
 
     const auto before = deciding_options(checkpoint.state, checkpoint.model);
