@@ -79,6 +79,15 @@ says() {
     cat out
 }
 
+# memory_of ARGUMENTS...: MB that one process of evengrad takes at most.
+memory_of() {
+    timeout -k 5 500 /usr/bin/python3 - "$evengrad" "$@" << 'PYTHON'
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=open("out", "w"), stderr=open("err", "w")).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024 if code == 0 else 999999)
+PYTHON
+}
+
 # digest_of CHECKPOINT
 digest_of() {
     "$evengrad" inspect "$1" --digest || echo "no digest"
