@@ -52,6 +52,15 @@ class CountingSink final : public DocumentSink {
     DocumentSink& sink_;
 };
 
+/// What would otherwise be found only after hours of reading.
+void check_inputs(const std::vector<std::string>& inputs) {
+    for (const std::string& input : inputs) {
+        std::error_code error;
+        if (input != "-" && !fs::exists(input, error))
+            throw Error(fmt::format("--input {}: there is no such file", input), "check the path");
+    }
+}
+
 /// Size of all inputs; 0 when one of them has none (standard input).
 std::int64_t total_size(const std::vector<std::string>& inputs) {
     std::int64_t total = 0;
@@ -229,6 +238,7 @@ int prepare_command(const Arguments& arguments) {
                         problems);
     check(options, problems);
     fail_on(problems, "prepare");
+    check_inputs(options.inputs);
     if (!options.overwrite) {
         refuse_to_overwrite(options.output);
         if (!options.training.empty()) refuse_to_overwrite(options.model_file());
