@@ -31,7 +31,8 @@ constexpr const char* overview =
     "  evengrad inspect CHECKPOINT|DATA.h5 [--digest]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"
-    "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use.\n";
+    "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped early on request\n"
+    "(a signal, --exit-duration-in-mins) and saved: train --resume goes on.\n";
 
 /// The processor must have what the library was compiled for.
 bool processor_is_able() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,6 +38,17 @@ struct CheckpointInfo {
     TrainingHistory history;
 };
 
+/// Which checkpoints of a run stay when newer ones come. What a link (`latest`) points to always
+/// does.
+struct Retention {
+    std::int64_t keep_last = 2;   ///< the newest ones; 0: all. With 1 a damaged file is a lost run
+    std::int64_t keep_every = 0;  ///< and those of steps that this divides, for good; 0: none
+};
+
+/// Bytes that rank 0 needs beside the run itself, so that a checkpoint can be written while
+/// training goes on: a copy of weights and moments.
+std::size_t snapshot_bytes(const ParameterTable& table, int moments);
+
 /// The checkpoint that a path means: a file, or a run's folder, whose `latest` link is followed.
 /// @local @throws Error when there is none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& path);
@@ -44,6 +56,15 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& path);
 /// Everything but the tensors. @local @throws Error for a file that is damaged, incomplete, of
 /// another schema, or makes no sense.
 CheckpointInfo read_checkpoint_info(const std::filesystem::path& file);
+
+/// A checkpoint that can be relied on: everything in it was read and has its checksum.
+///
+/// `path` is a file, which is then the one, or a run's folder: then the one that `latest` points
+/// to, or when that is damaged, unfinished or gone, the newest one before it that is not.
+/// `report(what)` is told of each that was passed over, and why. Nothing is changed or deleted.
+/// @local @throws Error when there is none; for a folder with the reasons against each.
+CheckpointInfo open_checkpoint(const std::filesystem::path& path,
+                               const std::function<void(const std::string&)>& report);
 
 /// Which values of a tensor.
 enum class TensorPart { weights = 0, exp_avg = 1, exp_avg_sq = 2 };

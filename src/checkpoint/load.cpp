@@ -69,15 +69,6 @@ CheckpointState read_state(const hdf5::Group& root, const ParameterTable& table)
 
 }  // namespace
 
-fs::path find_checkpoint(const fs::path& path) {
-    std::error_code failed;
-    const fs::path candidate = fs::is_directory(path, failed) ? path / "latest" : path;
-    if (!fs::is_regular_file(candidate, failed))
-        throw Error(fmt::format("there is no checkpoint at {}", candidate.string()),
-                    "name a checkpoint file (step-....h5) or the folder of a run that has saved");
-    return fs::canonical(candidate);
-}
-
 CheckpointInfo read_checkpoint_info(const fs::path& file) {
     const hdf5::File in = hdf5::File::open(file);
     const hdf5::Group root = in.root();

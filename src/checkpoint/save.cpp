@@ -95,42 +95,24 @@ std::string tensor_path(TensorPart part, const std::string& name) {
     return path;
 }
 
-void save_checkpoint(const std::filesystem::path& file, const RunTensors& tensors,
-                     const GptConfig& model, const CheckpointState& state,
-                     const TrainingHistory& history) {
-    const ParameterTable& table = tensors.table;
-    const bool root_rank = tensors.topology.world().rank() == 0;
-    std::vector<float> values(root_rank ? static_cast<std::size_t>(table.largest_tensor()) : 0);
-    std::optional<hdf5::PublishedFile> out;
-    std::optional<hdf5::Group> root;
-    if (root_rank) {
-        out.emplace(file);
-        hdf5::write_root(out->root(), {schema::name, schema::version, "training"});
-        root.emplace(out->root());
-        write_model(*root, model, state.tokenizer);
-        hdf5::Group optimizer = root->create_group("optimizer");
-        optimizer.set("algorithm", std::string(schema::name_of(tensors.optimizer.config().kind)));
-        optimizer.set("step", state.updates);
-        write_state(*root, state);
-        write_training(*root, history);
+void write_checkpoint(const std::filesystem::path& file, const Snapshot& snapshot) {
+    hdf5::PublishedFile out(file);
+    {
+        hdf5::Group root = out.root();
+        hdf5::write_root(out.root(), {schema::name, schema::version, "training"});
+        write_model(root, snapshot.model, snapshot.state.tokenizer);
+        hdf5::Group optimizer = root.create_group("optimizer");
+        optimizer.set("algorithm", std::string(schema::name_of(snapshot.optimizer)));
+        optimizer.set("step", snapshot.state.updates);
+        write_state(root, snapshot.state);
+        write_training(root, snapshot.history);
+        const ParameterTable& table = snapshot.table();
+        for (Index t = 0; t < table.size(); ++t)
+            for (int part = 0; part <= snapshot.moments(); ++part)
+                write_tensor(root, table[t], t, static_cast<TensorPart>(part),
+                             snapshot.values(table[t], static_cast<TensorPart>(part)));
     }
-    for (Index t = 0; t < table.size(); ++t) {
-        const Tensor& tensor = table[t];
-        const auto count = static_cast<std::size_t>(tensor.count);
-        if (root_rank)
-            write_tensor(*root, tensor, t, TensorPart::weights,
-                         tensors.weights.subspan(static_cast<std::size_t>(tensor.offset), count));
-        for (int which = 0; which < tensors.optimizer.moments(); ++which) {
-            const auto whole = root_rank ? std::span(values).first(count) : std::span<float>();
-            gather_owned(tensors.topology, tensors.ownership, tensors.optimizer.moment(which),
-                         {tensor.first_block, tensor.first_block + tensor.block_count}, whole);
-            if (root_rank)
-                write_tensor(*root, tensor, t, static_cast<TensorPart>(which + 1), whole);
-        }
-    }
-    if (!root_rank) return;
-    root.reset();
-    out->publish();
+    out.publish();
 }
 
 void load_tensors(const std::filesystem::path& file, const RunTensors& tensors) {

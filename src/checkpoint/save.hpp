@@ -1,31 +1,11 @@
-// Writing a checkpoint, and bringing its tensors back to the ranks.
+// What writing and reading a checkpoint share, and how its tensors come back to the ranks.
 #pragma once
 
 #include <functional>
-#include <optional>
 
-#include "mpi/exchange.hpp"
-#include "optimizer/optimizer.hpp"
-#include <evengrad/checkpoint.hpp>
+#include "checkpoint/snapshot.hpp"
 
 namespace evengrad {
-
-/// Where the tensors of a run live while it runs.
-struct RunTensors {
-    const Topology& topology;
-    const Ownership& ownership;
-    const ParameterTable& table;
-    std::span<float> weights;  ///< the node's flat array
-    Optimizer& optimizer;
-};
-
-/// @collective Writes `file` atomically, on rank 0. Other ranks send their moments, tensor by
-/// tensor. `state`, `model` and `history` matter on rank 0 only.
-/// @throws Error on rank 0 when it can't be written; an earlier file of this name is then
-/// untouched.
-void save_checkpoint(const std::filesystem::path& file, const RunTensors& tensors,
-                     const GptConfig& model, const CheckpointState& state,
-                     const TrainingHistory& history);
 
 /// @collective Weights into rank 0's node (the caller shares them with other nodes), moments to
 /// their owners. `file` matters on rank 0 only. @throws Error on rank 0.

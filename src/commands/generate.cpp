@@ -146,7 +146,8 @@ int generate_command(const Arguments& arguments) {
     std::optional<OutputFile> output;
     if (!options.output.empty()) output.emplace(options.output);
 
-    const CheckpointInfo info = read_checkpoint_info(find_checkpoint(options.checkpoint));
+    const CheckpointInfo info =
+        open_checkpoint(options.checkpoint, [](const std::string& what) { log_warning(what); });
     const auto tokenizer = make_tokenizer(info.state.tokenizer);
     const ParameterTable table(info.model);
     AlignedBuffer<float> weights(table.flat_size());

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include "base/log.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
 #include "report/prepare_report.hpp"
@@ -90,7 +91,8 @@ int inspect_command(const Arguments& arguments) {
         print_prepared(PreparedStore(paths.front()), digest);
         return 0;
     }
-    const CheckpointInfo info = read_checkpoint_info(find_checkpoint(paths.front()));
+    const CheckpointInfo info =
+        open_checkpoint(paths.front(), [](const std::string& what) { log_warning(what); });
     if (digest)
         fmt::print("{}\n", checkpoint_digest(info));
     else if (print_config)

@@ -9,6 +9,7 @@
 #include "commands/verbs.hpp"
 #include "kernels/blas.hpp"
 #include "report/metrics_file.hpp"
+#include "train/stop.hpp"
 #include <evengrad/checkpoint.hpp>
 #include <evengrad/dataset.hpp>
 
@@ -92,8 +93,15 @@ int train_command(const Communicator& world, const Arguments& arguments) {
     if (root && logs(LogLevel::info))
         observers.push_back(
             &progress.emplace(stdout, output_is_terminal(), options.log_interval, machine));
-    run_training(trainer, options.loop, has_valid ? &valid : nullptr, observers);
-    return 0;
+    const StopSignals signals;
+    const RunEnd end = run_training(trainer, options.loop, has_valid ? &valid : nullptr, observers);
+    if (end.stopped_by.empty()) return 0;
+    if (root)
+        log_warning(
+            fmt::format("stopped at step {} of {} by {}: saved {}", end.step,
+                        options.train.schedule.train_iters, end.stopped_by, end.saved.string()),
+            "go on with --resume");
+    return stopped_early;
 }
 
 }  // namespace evengrad

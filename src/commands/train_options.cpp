@@ -49,6 +49,11 @@ TrainOptions::TrainOptions() : table("evengrad train") {
                    "options that may differ from the checkpoint's: NAME[,NAME...] of " +
                        fmt::format("{}", fmt::join(overridable_options, ", ")));
     table.add("save-interval", loop.save_interval, "steps between checkpoints; 0: only at the end");
+    table.add("keep-last", loop.retention.keep_last, "newest checkpoints that stay; 0: all");
+    table.add("keep-every", loop.retention.keep_every,
+              "those of steps that this divides stay, too, for good; 0: none");
+    table.add("exit-duration-in-mins", loop.exit_duration_in_mins,
+              "save and exit with code 3 before rank 0's process is this old; 0: no limit");
     table.section("model");
     add_model_options(table, model);
     table.add("init-method-std", model.init_method_std, "standard deviation of initial weights");
@@ -157,9 +162,14 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     }
     for (const auto& [name, value] : {std::pair{"save-interval", loop.save_interval},
                                       {"log-interval", log_interval},
-                                      {"eval-interval", loop.eval_interval}})
+                                      {"eval-interval", loop.eval_interval},
+                                      {"keep-last", loop.retention.keep_last},
+                                      {"keep-every", loop.retention.keep_every}})
         if (value < 0)
             problems.push_back(fmt::format("--{} must be at least 0, not {}", name, value));
+    if (!(loop.exit_duration_in_mins >= 0.0 && loop.exit_duration_in_mins <= 1e9))
+        problems.push_back(fmt::format("--exit-duration-in-mins must be between 0 and 1e9, not {}",
+                                       loop.exit_duration_in_mins));
     const auto more = train.validate();
     problems.insert(problems.end(), more.begin(), more.end());
 }

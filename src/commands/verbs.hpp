@@ -11,6 +11,9 @@ namespace evengrad {
 
 using Arguments = std::vector<std::string>;
 
+/// Exit code of a run that was asked to end before its last step: saved, to be resumed.
+inline constexpr int stopped_early = 3;
+
 /// @collective
 int train_command(const Communicator& world, const Arguments& arguments);
 int bench_command(const Communicator& world, const Arguments& arguments);

@@ -1,9 +1,12 @@
 #include <cmath>
 #include <limits>
 
+#include "base/log.hpp"
+#include "checkpoint/folder.hpp"
+#include "checkpoint/writer.hpp"
 #include "hdf5/publish.hpp"
-#include "train/resume_check.hpp"
 #include "train/state.hpp"
+#include "train/stop.hpp"
 #include <evengrad/loop.hpp>
 
 namespace evengrad {
@@ -22,124 +25,172 @@ void append(TrainingHistory& history, const StepRecord& record) {
     history.tokens_per_second.push_back(static_cast<double>(record.tokens) / record.seconds);
 }
 
-bool is_run_file(const fs::path& path) {
-    const std::string name = path.filename().string();
-    return name == "latest" || name == "latest.tmp" || name == "metrics.jsonl" ||
-           name == "metrics.jsonl.tmp" ||
-           (name.rfind("step-", 0) == 0 &&
-            (path.extension() == ".h5" || path.extension() == ".tmp"));
+/// Whether a run goes on in the folder where it was.
+bool resumes_in_place(const LoopConfig& config) {
+    if (config.resume.empty()) return false;
+    std::error_code failed;
+    const fs::path folder = fs::is_directory(config.resume)
+                                ? config.resume
+                                : find_checkpoint(config.resume).parent_path();
+    return fs::equivalent(folder, config.save_dir, failed);
 }
 
-/// A new run gets a folder without another run's files; one that is resumed in place goes on there.
-void prepare_folder(const LoopConfig& config) {
-    std::error_code failed;
-    fs::create_directories(config.save_dir, failed);
-    if (failed)
-        throw Error(fmt::format("--save {}: the folder can't be made: {}", config.save_dir.string(),
-                                failed.message()));
-    if (!config.resume.empty() &&
-        find_checkpoint(config.resume).parent_path() == fs::canonical(config.save_dir))
-        return;
-    for (const auto& entry : fs::directory_iterator(config.save_dir)) {
-        if (!is_run_file(entry.path())) continue;
-        if (!config.overwrite)
-            throw Error(
-                fmt::format("--save {}: the folder holds an earlier run ({})",
-                            config.save_dir.string(), entry.path().filename().string()),
-                "--resume goes on with it, --overwrite replaces it, or name another folder");
-        fs::remove(entry.path());
+/// One run, from its start or a checkpoint on.
+class Run {
+  public:
+    Run(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
+        const std::vector<Observer*>& observers)
+        : trainer_(trainer),
+          s_(trainer.state()),
+          config_(config),
+          valid_(valid),
+          observers_(observers),
+          stop_(s_.topology.world(), config.exit_duration_in_mins) {}
+
+    RunEnd run();
+
+  private:
+    void begin();
+    void point_latest_to(const fs::path& file);
+    void announce(const fs::path& resumed_from);
+    bool due(std::int64_t interval) const {
+        return s_.steps_done == last_ || (interval > 0 && s_.steps_done % interval == 0);
     }
+    void evaluate();
+    void save();
+    void report(const std::optional<SaveResult>& result);
+    void finish();
+
+    template <class Event>
+    void tell(Event&& event) {
+        if (s_.is_root())
+            for (Observer* observer : observers_) event(*observer);
+    }
+
+    Trainer& trainer_;
+    Trainer::State& s_;
+    const LoopConfig& config_;
+    const Dataset* valid_;
+    const std::vector<Observer*>& observers_;
+    StopRule stop_;
+    const std::int64_t last_ = s_.config.schedule.train_iters;
+    bool evaluates_ = false;
+    TrainingHistory history_;
+    std::optional<CheckpointWriter> writer_;  ///< rank 0
+    SaveResult saved_;                        ///< rank 0: of the last save that has ended
+    double save_seconds_ = 0.0;
+};
+
+void Run::begin() {
+    const bool in_place = s_.is_root() && resumes_in_place(config_);
+    std::optional<Snapshot> snapshot;
+    if (s_.is_root()) {
+        if (in_place)
+            remove_unfinished(config_.save_dir);
+        else
+            make_run_folder(config_.save_dir, config_.overwrite);
+        snapshot.emplace(s_.table, s_.optimizer.moments());
+    }
+    fs::path file;
+    if (!config_.resume.empty())
+        file = restore(trainer_, config_.resume, history_, config_.overrides);
+    // From here on the run's past is what led to this file, whatever came later before.
+    if (in_place) point_latest_to(file);
+    saved_.file = file;
+
+    // Rank 0 alone has data; whether there is any to evaluate on, all must know.
+    std::int64_t evaluates = valid_ != nullptr;
+    s_.topology.world().broadcast(std::span(&evaluates, 1), 0);
+    evaluates_ = evaluates != 0;
+    if (!s_.is_root()) return;
+    announce(file);
+    writer_.emplace(config_.save_dir, config_.retention, s_.steps_done, std::move(*snapshot));
+}
+
+void Run::point_latest_to(const fs::path& file) {
+    std::error_code no_link;
+    const fs::path target = fs::read_symlink(config_.save_dir / "latest", no_link);
+    if (target != file.filename()) hdf5::replace_link(config_.save_dir, "latest", file.filename());
+}
+
+void Run::announce(const fs::path& resumed_from) {
+    const RunStart start{trainer_,
+                         history_,
+                         s_.steps_done + 1,
+                         s_.planner->sequences().size(),
+                         s_.planner->steps_per_epoch(),
+                         s_.data->tokens(),
+                         valid_ ? valid_->tokens() : 0,
+                         config_.save_dir,
+                         resumed_from};
+    tell([&](Observer& observer) { observer.on_start(start); });
+}
+
+void Run::evaluate() {
+    const Evaluation evaluation = trainer_.evaluate(valid_);
+    history_.validation_step.push_back(s_.steps_done);
+    history_.validation_loss.push_back(evaluation.loss);
+    tell([&](Observer& observer) { observer.on_evaluation(s_.steps_done, evaluation); });
+}
+
+void Run::save() {
+    // The writer needs the snapshot until it is done: one that is slower than the interval is
+    // waited for.
+    if (writer_) report(writer_->wait());
+    take_snapshot(s_, history_, config_.options, writer_ ? &writer_->snapshot() : nullptr);
+    if (writer_) writer_->start();
+}
+
+void Run::report(const std::optional<SaveResult>& result) {
+    if (!result) return;
+    saved_ = *result;
+    save_seconds_ = result->seconds;
+    if (result->saved)
+        tell([&](Observer& observer) { observer.on_checkpoint(result->step, result->file); });
+    if (result->problem.empty()) return;
+    const std::string what = result->saved
+                                 ? result->problem
+                                 : fmt::format("step {} was not saved to {}: {}", result->step,
+                                               result->file.string(), result->problem);
+    log_warning(what, result->hint);
+}
+
+/// The last save must succeed, or what was learned since the one before is lost.
+void Run::finish() {
+    if (!writer_) return;
+    const std::optional<SaveResult> result = writer_->wait();
+    if (result && !result->saved)
+        throw Error(fmt::format("the run's end, step {}, was not saved to {}: {}", result->step,
+                                result->file.string(), result->problem),
+                    result->hint);
+    report(result);
+}
+
+RunEnd Run::run() {
+    begin();
+    std::string stopped_by;
+    while (s_.steps_done < last_ && stopped_by.empty()) {
+        const StepRecord record = trainer_.step();
+        append(history_, record);
+        tell([&](Observer& observer) { observer.on_step(record); });
+        if (writer_) report(writer_->poll());
+        if (evaluates_ && due(config_.eval_interval)) evaluate();
+        // What comes before the last step only; an evaluation that is due isn't left out, since
+        // the resumed run wouldn't make up for it.
+        stopped_by = stop_.reason(record.seconds, save_seconds_);
+        if (s_.steps_done == last_) stopped_by.clear();
+        if (due(config_.save_interval) || !stopped_by.empty()) save();
+    }
+    finish();
+    tell([&](Observer& observer) { observer.on_end(s_.steps_done); });
+    return {s_.steps_done, stopped_by, saved_.file};
 }
 
 }  // namespace
 
-void restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& history,
-             const std::vector<std::string>& overrides) {
-    Trainer::State& s = trainer.state();
-    const Communicator& world = s.topology.world();
-    CheckpointState state;
-    fs::path file;
-    if (s.is_root()) {
-        file = find_checkpoint(checkpoint);
-        const CheckpointInfo info = read_checkpoint_info(file);
-        check_resume(info, s.config, s.checkpoint_state(), overrides);
-        if (info.state.step > s.config.schedule.train_iters)
-            throw Error(
-                fmt::format("--resume {}: the checkpoint is at step {}, beyond --train-iters "
-                            "{}",
-                            file.string(), info.state.step, s.config.schedule.train_iters),
-                "give the number of steps of the whole run");
-        state = info.state;
-        history = info.history;
-    }
-    std::array<std::int64_t, 2> numbers{state.step, state.updates};
-    world.broadcast(std::span<std::int64_t>(numbers), 0);
-    world.broadcast_resized(state.quantum_exponents, 0);
-    s.steps_done = numbers[0];
-    s.updates_done = numbers[1];
-    s.quanta.restore(state.quantum_exponents);
-    load_tensors(file, s.tensors());
-    s.share_weights_from_root();
-}
-
-fs::path save(Trainer& trainer, const fs::path& save_dir, const TrainingHistory& history,
-              const std::string& options) {
-    Trainer::State& s = trainer.state();
-    CheckpointState state = s.checkpoint_state();
-    const std::string name = fmt::format("step-{:08}.h5", state.step);
-    state.options = options;
-    save_checkpoint(save_dir / name, s.tensors(), s.config.model, state, history);
-    if (s.is_root()) hdf5::replace_link(save_dir, "latest", name);
-    return save_dir / name;
-}
-
-void run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
-                  const std::vector<Observer*>& observers) {
-    Trainer::State& s = trainer.state();
-    const bool root = s.is_root();
-    const auto tell = [&](auto&& event) {
-        if (root)
-            for (Observer* observer : observers) event(*observer);
-    };
-    if (root) prepare_folder(config);
-    TrainingHistory history;
-    if (!config.resume.empty()) restore(trainer, config.resume, history, config.overrides);
-
-    // Rank 0 alone has data; whether there is any to evaluate on, all must know.
-    std::int64_t evaluates = valid != nullptr;
-    s.topology.world().broadcast(std::span(&evaluates, 1), 0);
-    const std::int64_t last = s.config.schedule.train_iters;
-    if (root) {
-        const RunStart start{trainer,
-                             history,
-                             s.steps_done + 1,
-                             s.planner->sequences().size(),
-                             s.planner->steps_per_epoch(),
-                             s.data->tokens(),
-                             valid ? valid->tokens() : 0,
-                             config.save_dir,
-                             config.resume.empty() ? fs::path() : find_checkpoint(config.resume)};
-        tell([&](Observer& observer) { observer.on_start(start); });
-    }
-    const auto due = [&](std::int64_t interval) {
-        return s.steps_done == last || (interval > 0 && s.steps_done % interval == 0);
-    };
-    while (s.steps_done < last) {
-        const StepRecord record = trainer.step();
-        append(history, record);
-        tell([&](Observer& observer) { observer.on_step(record); });
-        if (evaluates && due(config.eval_interval)) {
-            const Evaluation evaluation = trainer.evaluate(valid);
-            history.validation_step.push_back(s.steps_done);
-            history.validation_loss.push_back(evaluation.loss);
-            tell([&](Observer& o) { o.on_evaluation(s.steps_done, evaluation); });
-        }
-        if (due(config.save_interval)) {
-            const fs::path file = save(trainer, config.save_dir, history, config.options);
-            tell([&](Observer& observer) { observer.on_checkpoint(s.steps_done, file); });
-        }
-    }
-    tell([&](Observer& observer) { observer.on_end(s.steps_done); });
+RunEnd run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
+                    const std::vector<Observer*>& observers) {
+    return Run(trainer, config, valid, observers).run();
 }
 
 }  // namespace evengrad

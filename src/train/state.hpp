@@ -84,6 +84,11 @@ struct Trainer::State {
     bool ranks_compute_alike = true;
 };
 
+/// @collective All that a checkpoint of the run as it is now will hold; `snapshot` is rank 0's,
+/// null elsewhere. `history` and `options` matter on rank 0 only.
+void take_snapshot(Trainer::State& state, const TrainingHistory& history,
+                   const std::string& options, Snapshot* snapshot);
+
 /// @collective Throws Error (naming ranks, hosts and what to do) unless all ranks have one
 /// fingerprint; with `allow_mixed` it only says whether they do.
 bool check_fingerprints(const Communicator& world, bool allow_mixed);

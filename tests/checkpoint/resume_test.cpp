@@ -86,6 +86,7 @@ TEST_P(Resume, ALoopGoesOnWhereItsLastCheckpointWas) {
     LoopConfig loop;
     loop.save_dir = path_on_root(folder_ / "run");
     loop.save_interval = 4;
+    loop.retention.keep_last = 0;
     config_.schedule.train_iters = 10;
     config_.schedule.decay = LrDecay::constant;  // so that the second half may be asked for later
     {

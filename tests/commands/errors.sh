@@ -171,7 +171,7 @@ echo '{"text": "other data, other order"}' > other.jsonl
 refuses 1 2 "--data is tokens of digest" -- "${good[@]}" --resume --data other.jsonl
 for ranks in 0 2; do
     refuses 1 $ranks "there is no checkpoint at nothing" -- "${good[@]}" --resume nothing
-    refuses 1 $ranks "there is no checkpoint at new/latest" -- "${good[@]}" --resume --save new
+    refuses 1 $ranks "there is no checkpoint at new" -- "${good[@]}" --resume --save new
 done
 head -c 20000 run/step-00000004.h5 > short.h5
 refuses 1 2 "short.h5: H5Fopen failed" "the file was cut off" -- "${good[@]}" --save new --resume short.h5

@@ -1,0 +1,72 @@
+// Which checkpoint a path means, and whether it can be relied on.
+#include "checkpoint/folder.hpp"
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// @throws Error for whatever is wrong with the file.
+CheckpointInfo read_whole(const fs::path& file) {
+    CheckpointInfo info = read_checkpoint_info(fs::canonical(file));
+    const ParameterTable table(info.model);
+    std::vector<float> values(static_cast<std::size_t>(table.largest_tensor()));
+    for (const Tensor& tensor : table.tensors())
+        for (int part = 0; part <= info.moments; ++part)
+            read_checkpoint_tensor(info.path, tensor, static_cast<TensorPart>(part),
+                                   std::span(values).first(static_cast<std::size_t>(tensor.count)));
+    return info;
+}
+
+/// Files of a run's folder in the order in which they are tried: what `latest` says, then what was
+/// saved before it. Without that link (the first save was cut off before it was made): all.
+std::vector<fs::path> candidates(const fs::path& folder) {
+    std::vector<fs::path> files;
+    std::error_code no_link;
+    const fs::path target = fs::read_symlink(folder / "latest", no_link);
+    const auto latest = no_link ? std::nullopt : step_in_name(target);
+    if (!no_link || fs::exists(folder / "latest"))
+        files.push_back(folder / (no_link ? fs::path("latest") : target));
+    const std::vector<std::int64_t> steps = saved_steps(folder);
+    for (auto step = steps.rbegin(); step != steps.rend(); ++step)
+        if (!latest || *step < *latest) files.push_back(folder / checkpoint_name(*step));
+    return files;
+}
+
+}  // namespace
+
+fs::path find_checkpoint(const fs::path& path) {
+    std::error_code failed;
+    const fs::path candidate = fs::is_directory(path, failed) ? path / "latest" : path;
+    if (!fs::is_regular_file(candidate, failed))
+        throw Error(fmt::format("there is no checkpoint at {}", candidate.string()),
+                    "name a checkpoint file (step-....h5) or the folder of a run that has saved");
+    return fs::canonical(candidate);
+}
+
+CheckpointInfo open_checkpoint(const fs::path& path,
+                               const std::function<void(const std::string&)>& report) {
+    std::error_code failed;
+    if (!fs::is_directory(path, failed)) return read_whole(find_checkpoint(path));
+    const std::vector<fs::path> files = candidates(path);
+    if (files.empty()) return read_whole(find_checkpoint(path));  // says that there is none
+    std::vector<std::string> reasons;
+    for (const fs::path& file : files) {
+        try {
+            CheckpointInfo info = read_whole(find_checkpoint(file));
+            for (const std::string& reason : reasons)
+                report(fmt::format("passed over a checkpoint that can't be used: {}", reason));
+            return info;
+        } catch (const Error& error) {
+            reasons.push_back(error.what());
+        }
+    }
+    std::string message =
+        fmt::format("none of the {} checkpoints in {} can be used:", files.size(), path.string());
+    for (const std::string& reason : reasons) message += "\n  " + reason;
+    throw Error(message, "go on from a copy of a checkpoint, or start anew with --overwrite");
+}
+
+}  // namespace evengrad

@@ -1,0 +1,110 @@
+#include "checkpoint/folder.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Names that only runs make.
+bool is_run_file(const fs::path& path) {
+    const std::string name = path.filename().string();
+    return name == "latest" || name == "latest.tmp" || name == "metrics.jsonl" ||
+           name == "metrics.jsonl.tmp" ||
+           (name.starts_with("step-") && (path.extension() == ".h5" || path.extension() == ".tmp"));
+}
+
+bool contains(std::span<const std::int64_t> steps, std::int64_t step) {
+    return std::find(steps.begin(), steps.end(), step) != steps.end();
+}
+
+}  // namespace
+
+std::string checkpoint_name(std::int64_t step) {
+    return fmt::format("step-{:08}.h5", step);
+}
+
+std::optional<std::int64_t> step_in_name(const fs::path& file) {
+    const std::string name = file.filename().string();
+    constexpr std::string_view prefix = "step-";
+    if (!name.starts_with(prefix)) return std::nullopt;
+    std::int64_t step = -1;
+    const char* begin = name.data() + prefix.size();
+    std::from_chars(begin, name.data() + name.size(), step);
+    if (step < 0 || checkpoint_name(step) != name) return std::nullopt;
+    return step;
+}
+
+std::vector<std::int64_t> saved_steps(const fs::path& folder) {
+    std::vector<std::int64_t> steps;
+    for (const auto& entry : fs::directory_iterator(folder))
+        if (const auto step = step_in_name(entry.path())) steps.push_back(*step);
+    std::sort(steps.begin(), steps.end());
+    return steps;
+}
+
+std::vector<std::int64_t> linked_steps(const fs::path& folder) {
+    std::vector<std::int64_t> steps;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        std::error_code failed;
+        const fs::path target = fs::read_symlink(entry.path(), failed);
+        if (failed) continue;
+        if (const auto step = step_in_name(target)) steps.push_back(*step);
+    }
+    return steps;
+}
+
+void make_run_folder(const fs::path& folder, bool overwrite) {
+    std::error_code failed;
+    fs::create_directories(folder, failed);
+    if (failed)
+        throw Error(fmt::format("--save {}: the folder can't be made: {}", folder.string(),
+                                failed.message()));
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        if (!is_run_file(entry.path())) continue;
+        if (!overwrite)
+            throw Error(
+                fmt::format("--save {}: the folder holds an earlier run ({})", folder.string(),
+                            entry.path().filename().string()),
+                "--resume goes on with it, --overwrite replaces it, or name another folder");
+        fs::remove(entry.path());
+    }
+}
+
+void remove_unfinished(const fs::path& folder) {
+    for (const auto& entry : fs::directory_iterator(folder))
+        if (is_run_file(entry.path()) && entry.path().extension() == ".tmp")
+            fs::remove(entry.path());
+}
+
+std::vector<std::int64_t> expendable(const Retention& retention,
+                                     std::span<const std::int64_t> present, std::int64_t newest,
+                                     std::span<const std::int64_t> linked) {
+    std::vector<std::int64_t> gone;
+    if (retention.keep_last == 0) return gone;
+    std::int64_t kept = 0;
+    for (auto i = present.rbegin(); i != present.rend(); ++i) {
+        const std::int64_t step = *i;
+        if (step > newest || ++kept <= retention.keep_last || contains(linked, step)) continue;
+        if (retention.keep_every > 0 && step % retention.keep_every == 0) continue;
+        gone.push_back(step);
+    }
+    return gone;
+}
+
+std::vector<std::int64_t> abandoned(std::span<const std::int64_t> present, std::int64_t before,
+                                    std::int64_t newest, std::span<const std::int64_t> linked) {
+    std::vector<std::int64_t> gone;
+    for (const std::int64_t step : present)
+        if (step > before && step < newest && !contains(linked, step)) gone.push_back(step);
+    return gone;
+}
+
+}  // namespace evengrad

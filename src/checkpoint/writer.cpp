@@ -1,0 +1,111 @@
+#include "checkpoint/writer.hpp"
+
+#include <chrono>
+#include <csignal>
+#include <system_error>
+
+#include "checkpoint/folder.hpp"
+#include "hdf5/publish.hpp"
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// No signal is delivered to this thread, nor to those it starts, while this lives: what is asked
+/// of the run is the main thread's to hear.
+class NoSignals {
+  public:
+    NoSignals() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    NoSignals(const NoSignals&) = delete;
+    NoSignals& operator=(const NoSignals&) = delete;
+
+  private:
+    sigset_t before_{};
+};
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(fs::path folder, const Retention& retention, std::int64_t step,
+                                   Snapshot snapshot)
+    : folder_(std::move(folder)),
+      retention_(retention),
+      newest_(step),
+      snapshot_(std::move(snapshot)) {}
+
+CheckpointWriter::~CheckpointWriter() {
+    if (thread_.joinable()) thread_.join();
+}
+
+void CheckpointWriter::start() {
+    EVENGRAD_CHECK(!thread_.joinable(), "a checkpoint is begun while another is being written");
+    ended_ = false;
+    result_ = {};
+    result_.step = snapshot_.state.step;
+    result_.file = folder_ / checkpoint_name(result_.step);
+    const NoSignals for_the_thread;
+    try {
+        thread_ = std::thread([this] { write(); });
+    } catch (const std::system_error&) {
+        write();  // no thread can be had: training waits
+    }
+}
+
+std::optional<SaveResult> CheckpointWriter::poll() {
+    if (!ended_) return std::nullopt;
+    return wait();
+}
+
+std::optional<SaveResult> CheckpointWriter::wait() {
+    if (thread_.joinable()) thread_.join();
+    if (!ended_.exchange(false)) return std::nullopt;
+    return std::move(result_);
+}
+
+void CheckpointWriter::write() noexcept {
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+        publish();
+    } catch (const Error& error) {
+        result_.problem = error.what();
+        result_.hint = error.hint();
+    } catch (const std::bad_alloc&) {
+        result_.problem = "there is not enough memory";
+    } catch (const std::exception& error) {
+        result_.problem = error.what();
+    } catch (...) {
+        result_.problem = "of an unknown kind";
+    }
+    result_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    ended_ = true;
+}
+
+void CheckpointWriter::publish() {
+    write_checkpoint(result_.file, snapshot_);
+    const auto remove = [&](std::span<const std::int64_t> steps) {
+        for (const std::int64_t step : steps) {
+            std::error_code failed;
+            fs::remove(folder_ / checkpoint_name(step), failed);
+            if (failed)
+                result_.problem =
+                    fmt::format("{} can't be removed: {}",
+                                (folder_ / checkpoint_name(step)).string(), failed.message());
+        }
+    };
+    // Before `latest` moves, so that what is older than it always is this run's past.
+    remove(abandoned(saved_steps(folder_), newest_, result_.step, linked_steps(folder_)));
+    hdf5::replace_link(folder_, "latest", checkpoint_name(result_.step));
+    newest_ = result_.step;
+    result_.saved = true;
+    remove(expendable(retention_, saved_steps(folder_), newest_, linked_steps(folder_)));
+}
+
+}  // namespace evengrad
