@@ -116,9 +116,9 @@ class Trainer {
     /// @collective Digest of weights, moments and resume state, on every rank.
     std::string digest();
 
-    /// Memory of one node, bytes, by part; and this rank's scratch.
+    /// Memory of one node, bytes, by part; this rank's scratch; and what rank 0 saves from.
     struct Memory {
-        std::size_t weights, sums, moments, scratch_per_rank;
+        std::size_t weights, sums, moments, scratch_per_rank, snapshot;
     };
     Memory memory() const;   ///< @local
     int node_count() const;  ///< @local

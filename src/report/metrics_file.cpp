@@ -1,11 +1,15 @@
 #include "report/metrics_file.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
+#include "base/log.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -14,42 +18,66 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Keeps the lines of steps before `first_step`.
-void cut_back(const fs::path& path, std::int64_t first_step) {
-    std::ifstream in(path);
-    if (!in) return;
-    const fs::path shorter = path.string() + ".tmp";
-    {
-        std::ofstream out(shorter, std::ios::trunc);
-        for (std::string text; std::getline(in, text);) {
-            const auto json = nlohmann::json::parse(text, nullptr, false);
-            if (json.is_discarded() || !json.is_object()) continue;
-            const auto step = json.find("step");
-            if (step == json.end() || !step->is_number_integer()) continue;
-            if (step->get<std::int64_t>() < first_step) out << text << '\n';
-        }
-        if (!out.flush())
-            throw Error(
-                fmt::format("{}: can't be written: {}", shorter.string(), std::strerror(errno)));
+/// Bytes up to the first line about `first_step` or later, or to a last line that was cut off.
+std::uintmax_t bytes_before(const fs::path& path, std::int64_t first_step) {
+    std::ifstream in(path, std::ios::binary);
+    std::uintmax_t bytes = 0;
+    for (std::string text; std::getline(in, text) && !in.eof();) {
+        const auto json = nlohmann::json::parse(text, nullptr, false);
+        if (json.is_object())
+            if (const auto step = json.find("step"); step != json.end() &&
+                                                     step->is_number_integer() &&
+                                                     step->get<std::int64_t>() >= first_step)
+                break;
+        bytes += text.size() + 1;
     }
-    fs::rename(shorter, path);
+    return bytes;
 }
 
 }  // namespace
 
+MetricsFile::~MetricsFile() {
+    if (file_ >= 0) ::close(file_);
+}
+
 void MetricsFile::on_start(const RunStart& start) {
     path_ = start.save_dir / "metrics.jsonl";
-    if (!start.resumed_from.empty()) cut_back(path_, start.first_step);
-    file_.reset(std::fopen(path_.c_str(), "a"));
-    if (!file_)
+    // In place: a shorter copy would need room, of which there may be none.
+    if (!start.resumed_from.empty() && fs::exists(path_))
+        fs::resize_file(path_, bytes_before(path_, start.first_step));
+    file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (file_ < 0)
         throw Error(fmt::format("{}: can't be opened for writing: {}", path_.string(),
                                 std::strerror(errno)));
 }
 
+/// Writes what it can of what is unwritten. The reason when something is left, else 0.
+int MetricsFile::write_out() {
+    while (!unwritten_.empty()) {
+        const ssize_t written = ::write(file_, unwritten_.data(), unwritten_.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return written < 0 ? errno : EIO;
+        unwritten_.erase(0, static_cast<std::size_t>(written));
+    }
+    return 0;
+}
+
 void MetricsFile::write(const std::string& line) {
-    if (std::fputs((line + '\n').c_str(), file_.get()) < 0 || std::fflush(file_.get()) != 0)
-        throw Error(fmt::format("{}: can't be written: {}", path_.string(), std::strerror(errno)),
-                    "free some space and go on with --resume");
+    unwritten_ += line + '\n';
+    const int reason = write_out();
+    if (reason != 0 && !warned_)
+        log_warning(fmt::format("{}: can't be written: {}; its lines are kept and tried again",
+                                path_.string(), std::strerror(reason)),
+                    "free some disk space");
+    warned_ = reason != 0;
+}
+
+void MetricsFile::on_end(std::int64_t) {
+    if (const int reason = write_out(); reason != 0)
+        throw Error(fmt::format("{}: the last {} lines can't be written: {}", path_.string(),
+                                std::count(unwritten_.begin(), unwritten_.end(), '\n'),
+                                std::strerror(reason)),
+                    "the checkpoints are whole; the curves are in them, too");
 }
 
 void MetricsFile::on_step(const StepRecord& record) {

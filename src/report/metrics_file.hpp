@@ -1,9 +1,8 @@
 // metrics.jsonl: one JSON object per step, for tail, jq and pandas.
 #pragma once
 
-#include <cstdio>
 #include <filesystem>
-#include <memory>
+#include <string>
 
 #include <evengrad/loop.hpp>
 
@@ -11,20 +10,30 @@ namespace evengrad {
 
 /// Appends to save_dir/metrics.jsonl. When a run is resumed, lines after the checkpoint's step (and
 /// a last line that was cut off) are removed first, so each step is there once.
+///
+/// A full disk doesn't end the run: lines that can't be written are kept and tried again with the
+/// next one. Only at the run's end it is an error if some are left.
 class MetricsFile final : public Observer {
   public:
+    MetricsFile() = default;
+    ~MetricsFile() override;
+    MetricsFile(const MetricsFile&) = delete;
+    MetricsFile& operator=(const MetricsFile&) = delete;
+
+    /// @throws Error when the file can't be opened for writing.
     void on_start(const RunStart& start) override;
     void on_step(const StepRecord& record) override;
     void on_evaluation(std::int64_t step, const Evaluation& evaluation) override;
+    void on_end(std::int64_t steps) override;  ///< @throws Error for lines that can't be written
 
   private:
-    struct Close {
-        void operator()(std::FILE* file) const { std::fclose(file); }
-    };
     void write(const std::string& line);
+    int write_out();
 
     std::filesystem::path path_;
-    std::unique_ptr<std::FILE, Close> file_;
+    int file_ = -1;
+    std::string unwritten_;
+    bool warned_ = false;
 };
 
 }  // namespace evengrad

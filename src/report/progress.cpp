@@ -97,7 +97,8 @@ void Progress::on_start(const RunStart& start) {
     std::string text = machine_lines(machine_);
     text += fmt::format(
         "model    {} layers x {}, {} heads, sequences of {}: {} parameters\n"
-        "memory   a node: weights {}, gradient sums {}, moments {}; a rank: about {} of scratch\n"
+        "memory   a node: weights {}, gradient sums {}, moments {}; a rank: about {} of scratch; "
+        "rank 0: {} to save from\n"
         "data     {} tokens in {} sequences ({} steps an epoch), held out {} tokens\n"
         "saving   {}",
         config.model.num_layers, config.model.hidden_size, config.model.num_attention_heads,
@@ -105,8 +106,9 @@ void Progress::on_start(const RunStart& start) {
         format_bytes(static_cast<double>(memory.weights)),
         format_bytes(static_cast<double>(memory.sums)),
         format_bytes(static_cast<double>(memory.moments)),
-        format_bytes(static_cast<double>(memory.scratch_per_rank)), start.train_tokens,
-        start.sequences, start.steps_per_epoch, start.valid_tokens, start.save_dir.string());
+        format_bytes(static_cast<double>(memory.scratch_per_rank)),
+        format_bytes(static_cast<double>(memory.snapshot)), start.train_tokens, start.sequences,
+        start.steps_per_epoch, start.valid_tokens, start.save_dir.string());
     if (!trainer.ranks_compute_alike())
         text +=
             "\nnote     the ranks' processors differ: results aren't bit-identical to other "

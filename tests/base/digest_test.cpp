@@ -30,6 +30,20 @@ TEST(Crc32c, KnownAnswers) {
     EXPECT_EQ(crc32c(bytes(std::string(32, '\xff'))), 0x62A8AB43u);
 }
 
+TEST(Crc32c, OfAnyLengthIsThatOfTheDefinition) {
+    std::string text;
+    for (int length = 0; length < 40; ++length) {
+        // Bit by bit, polynomial 0x1EDC6F41 reflected.
+        std::uint32_t crc = 0xFFFFFFFF;
+        for (const char c : text) {
+            crc ^= static_cast<unsigned char>(c);
+            for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78 : 0);
+        }
+        EXPECT_EQ(crc32c(bytes(text)), ~crc) << length;
+        text += static_cast<char>(length * 37 + 200);
+    }
+}
+
 TEST(Digest, OfNothingIsXxh3sAnswer) {
     // XXH3_128bits of no bytes with seed 0 (xxHash's own sanity vectors).
     EXPECT_EQ(Digest().hex(), "99aa06d3014798d86001c324468d497f");

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "base/heard.hpp"
+#include "hdf5/file_limit.hpp"
 #include "hdf5/scratch_folder.hpp"
 #include "mpi_main.hpp"
 #include "report/metrics_file.hpp"
@@ -17,6 +19,8 @@ namespace {
 
 using nlohmann::json;
 using test::contains;
+using test::FileLimit;
+using test::Heard;
 using test::ScratchFolder;
 
 /// A trainer that never trains: the banner asks it what it is.
@@ -246,6 +250,35 @@ TEST(MetricsFile, ARunResumedIntoAnEmptyFolderStartsAFile) {
     metrics.on_start(run.start(5, folder.path(), "elsewhere/step-00000004.h5"));
     metrics.on_step(step(5));
     ASSERT_EQ(metrics_in(folder).size(), 1u);
+}
+
+TEST(MetricsFile, AFullDiskIsAWarningAndNoLineIsLost) {
+    const IdleRun run(9);
+    const ScratchFolder folder;
+    const Heard heard;
+    MetricsFile metrics;
+    metrics.on_start(run.start(1, folder.path()));
+    metrics.on_step(step(1));
+    {
+        const FileLimit full(std::filesystem::file_size(folder / "metrics.jsonl") + 50);
+        for (std::int64_t s = 2; s <= 5; ++s) metrics.on_step(step(s));
+        EXPECT_TRUE(contains(heard.text(), {"warning", "metrics.jsonl: can't be written",
+                                            "File too large", "free some disk space"}));
+        EXPECT_EQ(heard.text().find("warning"), heard.text().rfind("warning")) << "said once";
+        EXPECT_TRUE(contains(test::message_of<Error>([&] { metrics.on_end(5); }),
+                             {"metrics.jsonl: the last 4 lines", "File too large"}));
+    }
+    metrics.on_evaluation(5, {.loss = 1.0, .loss_tokens = 7});
+    metrics.on_step(step(6));
+    EXPECT_NO_THROW(metrics.on_end(6));
+    std::vector<std::int64_t> steps;
+    for (const json& line : metrics_in(folder)) steps.push_back(line.at("step"));
+    EXPECT_EQ(steps, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 5, 6}));
+    {
+        const FileLimit full(100);
+        metrics.on_step(step(7));
+    }
+    EXPECT_NE(heard.text().find("warning"), heard.text().rfind("warning")) << "again, said again";
 }
 
 TEST(MetricsFile, SaysWhereItCannotWrite) {
