@@ -68,7 +68,7 @@ TEST_F(Fallback, EveryKindOfDamageIsSeenAndTheOneBeforeIsUsed) {
         ASSERT_EQ(said_.size(), 1u) << reason;
         EXPECT_TRUE(contains(said_[0], {"step-00000008.h5", reason}));
         EXPECT_EQ(fs::exists(file(8)), there);
-        if (there) EXPECT_TRUE(bytes_of(file(8)) == bad) << "it was changed";
+        EXPECT_TRUE(!there || bytes_of(file(8)) == bad) << "it was changed";
         write_bytes(file(8), good);
     };
     cut_off(8);

@@ -53,7 +53,7 @@ TEST(Retention, LaterCheckpointsOfAnEarlierAttemptNeitherCountNorGo) {
     EXPECT_EQ(abandoned(present, 30, 85, {}), (Steps{80}));
     EXPECT_EQ(abandoned(present, 30, 90, {}), (Steps{80})) << "90 itself is replaced";
     EXPECT_EQ(abandoned(present, 30, 100, {}), (Steps{80, 90}));
-    EXPECT_EQ(abandoned(present, 30, 100, {90}), (Steps{80}));
+    EXPECT_EQ(abandoned(present, 30, 100, Steps{90}), (Steps{80}));
 }
 
 TEST(RunFolder, NamesOfCheckpoints) {

@@ -5,6 +5,8 @@
 source "$(dirname "$0")/helpers.sh"
 kills=${3:-50}
 RANDOM=${4:-20261126}
+# What a killed mpirun leaves behind goes with this folder, not into /dev/shm.
+export OMPI_MCA_btl_vader_backing_directory=$scratch
 echo "$kills kills, seed ${4:-20261126}"
 
 job=(train --data "$pairs" --valid-fraction 0.02 --dropout 0.1 "${tiny[@]}" --train-iters 60
