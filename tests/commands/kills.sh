@@ -67,7 +67,8 @@ go_on() {
     fi
 }
 
-# kill_once: resumes the run on some layout, and kills one of its processes at some moment.
+# kill_once: resumes the run on some layout, and kills a rank, mpirun, or (as a power cut does) all
+# of them at some moment.
 kill_once() {
     local ranks=$((RANDOM % 5)) moment=$((RANDOM % 4)) more=$((RANDOM % 10))
     local milliseconds=$((RANDOM % 50)) whom=$RANDOM
@@ -87,7 +88,11 @@ kill_once() {
     fi
     mapfile -t processes < <(pgrep -P $launcher)
     victims=("$launcher" "${processes[@]}")
-    kill -9 "${victims[whom % ${#victims[@]}]}" 2> /dev/null
+    case $((whom % 5)) in
+        0) victims=("$launcher") ;;
+        1) [ ${#processes[@]} = 0 ] || victims=("${processes[whom / 5 % ${#processes[@]}]}") ;;
+    esac
+    kill -9 "${victims[@]}" 2> /dev/null
     await_end "${processes[@]}"
     last="killed: $ranks ranks, $per_node per node, from step $first"
     if grep -q 'evengrad: error' err; then
