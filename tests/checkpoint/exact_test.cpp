@@ -43,7 +43,7 @@ std::string curve(const std::filesystem::path& folder) {
 
 TEST(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) {
     const ScratchFolder folder;
-    const Dataset data = resume_data(), valid = uneven_documents(6, 30);
+    const Dataset data{resume_data()}, valid{uneven_documents(6, 30)};
     TrainConfig config = resume_config(OptimizerKind::adamw);
     config.schedule.train_iters = 22;  // 8 steps an epoch, the last one short
     LoopConfig loop;

@@ -47,7 +47,7 @@ class Fallback : public testing::Test {
     }
 
     ScratchFolder folder_;
-    Dataset data_ = resume_data();
+    Dataset data_{resume_data()};
     TrainConfig config_ = resume_config(OptimizerKind::adamw);
     LoopConfig loop_;
     std::string digest_;

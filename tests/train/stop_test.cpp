@@ -54,7 +54,7 @@ TestHooks signal_at(std::int64_t step, int rank, int signal) {
 
 TEST(Stop, ASignalAtAnyRankSavesAndTheResumedRunIsExact) {
     ScratchFolder folder;
-    const Dataset data = resume_data();
+    const Dataset data{resume_data()};
     TrainConfig config = resume_config(OptimizerKind::adamw);
     Trainer straight(world(), config, &data);
     run_steps(straight, 20);
@@ -88,7 +88,7 @@ TEST(Stop, ASignalAtAnyRankSavesAndTheResumedRunIsExact) {
 
 TEST(Stop, WhenTheTimeIsUpARunHasDoneAStepAndIsSaved) {
     ScratchFolder folder;
-    const Dataset data = resume_data();
+    const Dataset data{resume_data()};
     const TrainConfig config = resume_config(OptimizerKind::adamw);
     LoopConfig loop;
     loop.save_dir = path_on_root(folder / "run");
@@ -108,7 +108,7 @@ TEST(Stop, WhenTheTimeIsUpARunHasDoneAStepAndIsSaved) {
 
 TEST(Stop, ASignalInTheLastStepIsNoEarlyEnd) {
     ScratchFolder folder;
-    const Dataset data = resume_data();
+    const Dataset data{resume_data()};
     TrainConfig config = resume_config(OptimizerKind::adamw);
     config.schedule.train_iters = 2;
     LoopConfig loop;
