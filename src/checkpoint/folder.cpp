@@ -1,9 +1,14 @@
 #include "checkpoint/folder.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <evengrad/error.hpp>
 
@@ -61,12 +66,37 @@ std::vector<std::int64_t> linked_steps(const fs::path& folder) {
     return steps;
 }
 
-void make_run_folder(const fs::path& folder, bool overwrite) {
+FolderLock::FolderLock(const fs::path& folder, double seconds)
+    : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ < 0)
+        throw Error(fmt::format("--save {}: {}", folder.string(), std::strerror(errno)));
+    constexpr double pause = 0.05;
+    constexpr useconds_t pause_microseconds = 50'000;
+    while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        if (seconds <= 0.0) {
+            ::close(descriptor_);
+            throw Error(fmt::format("--save {}: another run is writing there", folder.string()),
+                        "end it first (signals that save: launch/README.md), or name another "
+                        "folder");
+        }
+        ::usleep(pause_microseconds);
+        seconds -= pause;
+    }
+}
+
+FolderLock::~FolderLock() {
+    ::close(descriptor_);
+}
+
+void make_folder(const fs::path& folder) {
     std::error_code failed;
     fs::create_directories(folder, failed);
     if (failed)
         throw Error(fmt::format("--save {}: the folder can't be made: {}", folder.string(),
                                 failed.message()));
+}
+
+void clear_for_new_run(const fs::path& folder, bool overwrite) {
     for (const auto& entry : fs::directory_iterator(folder)) {
         if (!is_run_file(entry.path())) continue;
         if (!overwrite)

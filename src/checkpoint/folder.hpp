@@ -23,9 +23,27 @@ std::vector<std::int64_t> saved_steps(const std::filesystem::path& folder);
 /// Steps that symbolic links of the folder point to (`latest`, and whatever else there is).
 std::vector<std::int64_t> linked_steps(const std::filesystem::path& folder);
 
-/// Makes the folder of a new run. What an earlier run left in it is removed when `overwrite` says
-/// so. @throws Error when there is such, or it can't be made.
-void make_run_folder(const std::filesystem::path& folder, bool overwrite);
+/// Held by a run on its folder, so that no two write there at once: a job that was submitted twice,
+/// or one whose ranks outlive a killed mpirun for a moment. It ends with the process at the latest,
+/// however that ends. Goes without where the file system knows no locks.
+class FolderLock {
+  public:
+    /// Waits for `seconds` at most. @throws Error when another process still has it then, or when
+    /// the folder can't be opened.
+    explicit FolderLock(const std::filesystem::path& folder, double seconds = 10.0);
+    ~FolderLock();
+    FolderLock(const FolderLock&) = delete;
+    FolderLock& operator=(const FolderLock&) = delete;
+
+  private:
+    int descriptor_;
+};
+
+/// @throws Error when it can't be made.
+void make_folder(const std::filesystem::path& folder);
+/// For a new run: what an earlier one left is removed when `overwrite` says so. @throws Error when
+/// there is such.
+void clear_for_new_run(const std::filesystem::path& folder, bool overwrite);
 /// Removes what a killed writer left half-written.
 void remove_unfinished(const std::filesystem::path& folder);
 

@@ -76,6 +76,7 @@ class Run {
     const std::int64_t last_ = s_.config.schedule.train_iters;
     bool evaluates_ = false;
     TrainingHistory history_;
+    std::optional<FolderLock> lock_;          ///< rank 0
     std::optional<CheckpointWriter> writer_;  ///< rank 0
     SaveResult saved_;                        ///< rank 0: of the last save that has ended
     double save_seconds_ = 0.0;
@@ -85,10 +86,12 @@ void Run::begin() {
     const bool in_place = s_.is_root() && resumes_in_place(config_);
     std::optional<Snapshot> snapshot;
     if (s_.is_root()) {
+        if (!in_place) make_folder(config_.save_dir);
+        lock_.emplace(config_.save_dir);
         if (in_place)
             remove_unfinished(config_.save_dir);
         else
-            make_run_folder(config_.save_dir, config_.overwrite);
+            clear_for_new_run(config_.save_dir, config_.overwrite);
         snapshot.emplace(s_.table, s_.optimizer.moments());
     }
     fs::path file;

@@ -88,21 +88,33 @@ TEST(RunFolder, ListsCheckpointsAndWhatLinksPointTo) {
 TEST(RunFolder, ANewRunTakesNoOtherRunsPlaceUnasked) {
     const ScratchFolder folder;
     const auto dir = folder / "a/b";
-    make_run_folder(dir, false);
+    make_folder(dir);
     EXPECT_TRUE(std::filesystem::is_directory(dir));
     test::write_bytes(dir / "notes.txt", "mine");
-    make_run_folder(dir, false);
+    clear_for_new_run(dir, false);
     for (const char* name : {"step-00000030.h5", "step-00000031.h5.tmp", "metrics.jsonl"}) {
         test::write_bytes(dir / name, "x");
-        EXPECT_TRUE(contains(test::message_of<Error>([&] { make_run_folder(dir, false); }),
+        EXPECT_TRUE(contains(test::message_of<Error>([&] { clear_for_new_run(dir, false); }),
                              {"holds an earlier run", name}));
-        make_run_folder(dir, true);
+        clear_for_new_run(dir, true);
         EXPECT_FALSE(std::filesystem::exists(dir / name));
     }
     EXPECT_EQ(test::bytes_of(dir / "notes.txt"), "mine");
     test::write_bytes(folder / "file", "");
-    EXPECT_TRUE(contains(test::message_of<Error>([&] { make_run_folder(folder / "file", true); }),
+    EXPECT_TRUE(contains(test::message_of<Error>([&] { make_folder(folder / "file"); }),
                          {"file", "can't be made"}));
+}
+
+TEST(RunFolder, OnlyOneRunWritesToIt) {
+    const ScratchFolder folder;
+    {
+        const FolderLock lock(folder.path());
+        EXPECT_TRUE(contains(test::message_of<Error>([&] { FolderLock(folder.path(), 0.1); }),
+                             {folder.path().c_str(), "another run is writing there"}));
+    }
+    EXPECT_NO_THROW(FolderLock(folder.path(), 0.0));
+    EXPECT_TRUE(contains(test::message_of<Error>([&] { FolderLock(folder / "none"); }),
+                         {"none: No such file"}));
 }
 
 }  // namespace
