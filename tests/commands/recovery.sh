@@ -61,7 +61,7 @@ stopped() {
     grep -q '^hint: go on with --resume' err || fail "$1: no hint"
     ! compgen -G 'run/*.tmp' > /dev/null || fail "$1: a half-written file stays"
     succeeds 1 "${endless[@]}" --save short --overwrite \
-        --train-iters "$(sed -nE "s/$text/\1/p" err)"
+        --train-iters "$(sed -nE "s~$text~\1~p" err)"
     [ "$(digest_of run)" = "$(digest_of short)" ] || fail "$1: another digest"
 }
 for case in "0 USR1" "1 USR2" "2 TERM" "2 USR1" "3 USR2"; do
