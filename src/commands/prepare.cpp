@@ -1,10 +1,10 @@
 // evengrad prepare: text, JSONL or token files become one prepared file.
 #include <algorithm>
-#include <fstream>
 
 #include <fmt/core.h>
 #include <sys/resource.h>
 
+#include "base/output_file.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
 #include "data/prepared_writer.hpp"
@@ -97,21 +97,6 @@ std::int64_t read_inputs(const PrepareOptions& options, const Tokenizer& tokeniz
     return state.bytes;
 }
 
-void write_model(const fs::path& path, const std::string& model) {
-    const fs::path temporary = path.string() + ".tmp";
-    std::ofstream stream(temporary, std::ios::binary);
-    stream.write(model.data(), static_cast<std::streamsize>(model.size()));
-    stream.close();
-    std::error_code error;
-    if (stream) fs::rename(temporary, path, error);
-    if (!stream || error) {
-        std::error_code ignored;
-        fs::remove(temporary, ignored);
-        throw Error(fmt::format("cannot write the model {}", path.string()),
-                    "check the folder and the free disk space");
-    }
-}
-
 /// The tokenizer that was asked for, trained on the inputs if need be.
 std::shared_ptr<const Tokenizer> tokenizer_for(const PrepareOptions& options) {
     if (options.training.empty()) return open_tokenizer(options.tokenizer);
@@ -125,7 +110,9 @@ std::shared_ptr<const Tokenizer> tokenizer_for(const PrepareOptions& options) {
     std::fflush(stdout);
     const std::string model = train_sentencepiece(training, std::move(kept));
     const auto tokenizer = make_tokenizer(sentencepiece_spec(model));
-    write_model(options.model_file(), model);
+    OutputFile file(options.model_file());
+    file.write(model);
+    file.publish();
     fmt::print("trained    {} in {}: {}\n", tokenizer->spec().describe(),
                format_duration(monotonic_seconds() - begin), options.model_file().string());
     std::fflush(stdout);
@@ -157,6 +144,21 @@ void check(const PrepareOptions& options, std::vector<std::string>& problems) {
             problems.push_back(error.what());
         }
     }
+}
+
+/// Options about a format that none of the inputs has.
+void check_use(const OptionTable& table, const PrepareOptions& options,
+               std::vector<std::string>& problems) {
+    const auto any = [&](InputFormat format) {
+        return std::any_of(options.inputs.begin(), options.inputs.end(),
+                           [&](const std::string& input) {
+                               return format_of(input, options.reading.format) == format;
+                           });
+    };
+    if (table.given("documents") && !any(InputFormat::text))
+        problems.push_back("--documents means nothing: no --input is text");
+    if (table.given("message-loss") && !any(InputFormat::jsonl))
+        problems.push_back("--message-loss means nothing: no --input is JSONL");
 }
 
 void refuse_to_overwrite(const fs::path& file) {
@@ -237,6 +239,8 @@ int prepare_command(const Arguments& arguments) {
                         {{"assistant", MessageLoss::assistant}, {"all", MessageLoss::all}},
                         problems);
     check(options, problems);
+    fail_on(problems, "prepare");
+    check_use(table, options, problems);
     fail_on(problems, "prepare");
     check_inputs(options.inputs);
     if (!options.overwrite) {

@@ -71,7 +71,9 @@ int train_command(const Communicator& world, const Arguments& arguments) {
             has_valid = !options.valid_data.empty() || options.valid_fraction > 0.0;
             if (!options.valid_data.empty())
                 valid = open_dataset(options.valid_data, data.tokenizer());
-            else if (has_valid)
+            if (!valid.shares().empty())
+                throw UsageError("--valid-data: a share means nothing, all of it is evaluated");
+            if (options.valid_fraction > 0.0)
                 std::tie(data, valid) = data.split_tail(options.valid_fraction);
             resolved = options.table.resolved();
         }

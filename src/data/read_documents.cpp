@@ -4,15 +4,15 @@
 
 namespace evengrad {
 
-namespace {
-
-InputFormat format_of(std::filesystem::path path) {
+InputFormat format_of(const std::filesystem::path& path, InputFormat given) {
+    if (given != InputFormat::automatic) return given;
     const std::string name = path.string();
     if (name == "-")
         throw UsageError("standard input has no extension that tells its format",
                          "name it: --format text, jsonl or tokens");
     std::string extension = extension_of(path);
-    if (extension == ".gz") extension = extension_of(path.replace_extension());
+    if (extension == ".gz")
+        extension = extension_of(std::filesystem::path(path).replace_extension());
     if (extension == ".txt") return InputFormat::text;
     if (extension == ".jsonl") return InputFormat::jsonl;
     if (extension == ".bin") return InputFormat::tokens;
@@ -22,12 +22,9 @@ InputFormat format_of(std::filesystem::path path) {
                 "each also with .gz behind");
 }
 
-}  // namespace
-
 void read_documents(const std::filesystem::path& path, const ReadOptions& options,
                     const Tokenizer& tokenizer, DocumentSink& sink) {
-    const InputFormat format =
-        options.format == InputFormat::automatic ? format_of(path) : options.format;
+    const InputFormat format = format_of(path, options.format);
     if (format == InputFormat::tokens && tokenizer.spec().kind == "byte")
         throw UsageError(
             fmt::format("{}: token ids of another tokenizer, not bytes", path.string()),

@@ -32,6 +32,10 @@ struct ReadOptions {
     ByteStream::Progress progress = {};
 };
 
+/// What a file is: `given`, unless that leaves it to the file's name. @throws Error when it can't
+/// be told.
+InputFormat format_of(const std::filesystem::path& path, InputFormat given);
+
 /// Reads one file ("-": standard input, whose format must be given) into `sink`, in bounded memory:
 /// a JSONL line may have 64 MiB, nothing else is held. data/README.md describes the formats.
 /// @throws UsageError for a format that can't be told or doesn't go with the tokenizer; Error

@@ -42,6 +42,8 @@ digest_after 1 --data pairs.h5 novel.h5
 [ "$digest" != "$reference" ] || fail "shares change nothing"
 refuses 2 0 "1 of 2 data files have a share" -- "${job[@]}" --data pairs.h5:3 novel.h5
 refuses 2 0 "a share must be above 0" -- "${job[@]}" --data pairs.h5:0 novel.h5:1
+refuses 2 0 "--valid-data: a share means nothing" -- \
+    "${job[@]}" --data pairs.h5 --valid-data novel.h5:1
 
 # ---------------------------------------------------------------------------------- any tokenizer
 succeeds 0 prepare --input "$pairs" --output pieces.h5 --train-tokenizer bpe:600

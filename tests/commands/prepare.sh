@@ -154,6 +154,11 @@ else
     trap 'rm -rf "$scratch"' EXIT
 fi
 
+refuses 2 0 "--documents means nothing: no --input is text" -- \
+    prepare --input mixed.jsonl --output x.h5 --documents line
+refuses 2 0 "--message-loss means nothing: no --input is JSONL" -- \
+    prepare --input text.txt --output x.h5 --message-loss all
+
 # ------------------------------------------------------------------------------- a large corpus
 # 40 MB within 200 MB of memory: bytes, and the training of a tokenizer with its child process.
 # (The novel's lines again and again, each time with another word in them.)
