@@ -12,6 +12,7 @@
 #include "train/stop.hpp"
 #include <evengrad/checkpoint.hpp>
 #include <evengrad/dataset.hpp>
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 
