@@ -29,6 +29,7 @@ constexpr const char* overview =
     "  mpirun -n R evengrad train --data FILE --save DIR [--config RECIPE] [options]\n"
     "  evengrad generate --checkpoint DIR [--prompt TEXT | --prompts FILE] [options]\n"
     "  evengrad inspect CHECKPOINT|DATA.h5 [--digest]\n"
+    "  mpirun -n R evengrad evaluate --checkpoint DIR --data FILE... [options]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"
     "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped early on request\n"
@@ -70,6 +71,7 @@ int run_local(const std::string& verb, const Arguments& arguments) {
 int run_collective(const std::string& verb, const evengrad::Communicator& world,
                    const Arguments& arguments) {
     if (verb == "train") return evengrad::train_command(world, arguments);
+    if (verb == "evaluate") return evengrad::evaluate_command(world, arguments);
     return evengrad::bench_command(world, arguments);
 }
 
@@ -119,7 +121,7 @@ int main(int argc, char** argv) {
     }
     if (verb == "prepare" || verb == "inspect" || verb == "generate")
         return guarded(nullptr, [&] { return run_local(verb, arguments); });
-    if (verb != "train" && verb != "bench") {
+    if (verb != "train" && verb != "evaluate" && verb != "bench") {
         if (verb.empty())
             fmt::print(stderr, overview, evengrad::version);
         else

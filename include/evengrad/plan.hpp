@@ -120,12 +120,11 @@ class Planner {
     /// The plan of step `step` (0-based), token mean: a token's weight is the data's, the
     /// denominator their sum.
     StepPlan plan(std::int64_t step) const;
-    /// The sequences [first, last) by number, as one plan: for evaluation.
-    StepPlan plan_range(std::int64_t first, std::int64_t last) const;
+    /// These sequences, by number, as one plan: for evaluation.
+    StepPlan plan_of(const std::vector<std::int64_t>& ids) const;
 
   private:
     std::int64_t draw(std::int64_t epoch, std::int64_t index) const;
-    StepPlan cut(std::vector<std::int64_t> ids) const;
 
     const Dataset* data_;
     PlanConfig config_;

@@ -12,6 +12,7 @@
 
 #include <evengrad/communicator.hpp>
 #include <evengrad/dataset.hpp>
+#include <evengrad/evaluate.hpp>
 #include <evengrad/model.hpp>
 #include <evengrad/optimizer.hpp>
 #include <evengrad/plan.hpp>
@@ -59,11 +60,6 @@ struct StepRecord {
     std::array<double, phase_count> phases{};  ///< seconds
 };
 
-struct Evaluation {
-    double loss = 0.0;  ///< mean over all tokens with a loss, nats
-    std::int64_t loss_tokens = 0;
-};
-
 /// One line of the ledger, as the public sees it: who computed which micro-batch.
 struct LedgerEntry {
     double loss = 0.0;
@@ -104,8 +100,9 @@ class Trainer {
     /// corrupted sums, a second misfit, a ledger that isn't as planned.
     StepRecord step();
 
-    /// @collective Mean loss over every token of `data` (rank 0's) that carries one.
-    Evaluation evaluate(const Dataset* data);
+    /// @collective The loss of `data` (rank 0's), or of `most_sequences` of it
+    /// (EvaluateConfig::most_sequences). @throws Error as evaluate_checkpoint does.
+    Evaluation evaluate(const Dataset* data, std::int64_t most_sequences = 0);
 
     std::int64_t steps_done() const;  ///< @local
     const TrainConfig& config() const;

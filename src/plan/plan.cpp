@@ -169,21 +169,15 @@ StepPlan Planner::plan(std::int64_t step) const {
     const std::int64_t last = std::min(first + config_.global_batch_size, sequences_.size());
     std::vector<std::int64_t> ids;
     for (std::int64_t i = first; i < last; ++i) ids.push_back(draw(epoch, i));
-    StepPlan plan = cut(std::move(ids));
+    StepPlan plan = plan_of(ids);
     plan.step = step;
     plan.epoch = epoch;
     return plan;
 }
 
-StepPlan Planner::plan_range(std::int64_t first, std::int64_t last) const {
-    std::vector<std::int64_t> ids(at(last - first));
-    std::iota(ids.begin(), ids.end(), first);
-    return cut(std::move(ids));
-}
-
 /// Whole sequences into micro-batches: by count in their order, or by tokens, the longest first,
 /// each into the first micro-batch with room (first-fit decreasing).
-StepPlan Planner::cut(std::vector<std::int64_t> ids) const {
+StepPlan Planner::plan_of(const std::vector<std::int64_t>& ids) const {
     std::vector<Sequence> sequences;
     for (const std::int64_t id : ids) sequences.push_back(sequences_[id]);
     const auto length_of = [&](std::int32_t place) { return sequences[at(place)].length; };

@@ -103,10 +103,13 @@ void MetricsFile::on_step(const StepRecord& record) {
 }
 
 void MetricsFile::on_evaluation(std::int64_t step, const Evaluation& evaluation) {
-    write(nlohmann::ordered_json{{"step", step},
-                                 {"valid_loss", evaluation.loss},
-                                 {"valid_loss_tokens", evaluation.loss_tokens}}
-              .dump());
+    nlohmann::ordered_json json{{"step", step},
+                                {"valid_loss", nullptr},  // undefined, not 0 (R9)
+                                {"valid_loss_tokens", evaluation.total.loss_tokens},
+                                {"valid_bits_per_byte", nullptr}};
+    if (const auto loss = evaluation.total.loss()) json["valid_loss"] = *loss;
+    if (const auto bits = evaluation.total.bits_per_byte()) json["valid_bits_per_byte"] = *bits;
+    write(json.dump());
 }
 
 }  // namespace evengrad

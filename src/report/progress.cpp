@@ -143,8 +143,10 @@ void Progress::on_step(const StepRecord& record) {
 }
 
 void Progress::on_evaluation(std::int64_t step, const Evaluation& evaluation) {
-    lines_.print(fmt::format("step {}: held-out loss {:.4f} nats per token, over {} tokens", step,
-                             evaluation.loss, evaluation.loss_tokens));
+    const auto loss = evaluation.total.loss();
+    lines_.print(fmt::format("step {}: held-out loss {} nats per token, over {} tokens", step,
+                             loss ? fmt::format("{:.4f}", *loss) : "none",
+                             evaluation.total.loss_tokens));
 }
 
 void Progress::on_checkpoint(std::int64_t, const std::filesystem::path& file) {

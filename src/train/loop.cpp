@@ -132,7 +132,8 @@ void Run::announce(const fs::path& resumed_from) {
 void Run::evaluate() {
     const Evaluation evaluation = trainer_.evaluate(valid_);
     history_.validation_step.push_back(s_.steps_done);
-    history_.validation_loss.push_back(evaluation.loss);
+    history_.validation_loss.push_back(
+        evaluation.total.loss().value_or(std::numeric_limits<double>::quiet_NaN()));
     tell([&](Observer& observer) { observer.on_evaluation(s_.steps_done, evaluation); });
 }
 

@@ -7,6 +7,7 @@
 #include "checkpoint/save.hpp"
 #include "kernels/blas.hpp"
 #include "train/work.hpp"
+#include <evengrad/evaluate.hpp>
 
 namespace evengrad {
 
@@ -28,17 +29,20 @@ std::size_t weight_bytes(const ParameterTable& table) {
 std::size_t lock_count(const ParameterTable& table) {
     return table.blocks().size() * static_cast<std::size_t>(NodeSum::lock_stride);
 }
-std::size_t store_bytes(const ParameterTable& table) {
-    return sum_bytes(table) + weight_bytes(table) + lock_count(table) * sizeof(std::uint32_t) +
-           cache_line;
+std::size_t store_bytes(const ParameterTable& table, NodeStore::Holds holds) {
+    const std::size_t sums = sum_bytes(table) + lock_count(table) * sizeof(std::uint32_t);
+    return weight_bytes(table) + cache_line + (holds == NodeStore::Holds::weights ? 0 : sums);
+}
+
+std::string describe(SequenceMode mode) {
+    return mode == SequenceMode::stream ? "sequences stream" : "sequences documents";
 }
 
 /// What decides which sequences a step gets and how they are cut, as options that are set: exact
 /// resume needs the same (train/resume_check.hpp).
 std::string describe(const PlanConfig& plan) {
     const bool by_tokens = plan.micro_batch_tokens > 0;
-    return fmt::format("sequences {}, global-batch-size {}, micro-batch-{} {}",
-                       plan.sequences == SequenceMode::stream ? "stream" : "documents",
+    return fmt::format("{}, global-batch-size {}, micro-batch-{} {}", describe(plan.sequences),
                        plan.global_batch_size, by_tokens ? "tokens" : "size",
                        by_tokens ? plan.micro_batch_tokens : plan.micro_batch_size);
 }
@@ -70,17 +74,19 @@ std::vector<std::string> TrainConfig::validate() const {
     return problems;
 }
 
-NodeStore::NodeStore(const Topology& topology, const ParameterTable& table)
-    : memory_(topology.node(), store_bytes(table), "weights and gradient sums") {
+NodeStore::NodeStore(const Topology& topology, const ParameterTable& table, Holds holds)
+    : memory_(topology.node(), store_bytes(table, holds),
+              holds == Holds::weights ? "weights" : "weights and gradient sums") {
     std::byte* at = memory_.bytes().data();
     const auto flat = static_cast<std::size_t>(table.flat_size());
-    sums_ = {reinterpret_cast<std::uint64_t*>(at), flat};
-    at += sum_bytes(table);
+    counter_ = reinterpret_cast<std::uint64_t*>(at);
+    at += cache_line;
     weights_ = {reinterpret_cast<float*>(at), flat};
     at += weight_bytes(table);
+    if (holds == Holds::weights) return;
+    sums_ = {reinterpret_cast<std::uint64_t*>(at), flat};
+    at += sum_bytes(table);
     locks_ = {reinterpret_cast<std::uint32_t*>(at), lock_count(table)};
-    at += lock_count(table) * sizeof(std::uint32_t);
-    counter_ = reinterpret_cast<std::uint64_t*>(at);
 }
 
 double monotonic_seconds() {
@@ -149,13 +155,12 @@ void Trainer::State::reserve_scratch() {
     if (numbers[0] > 0) model.reserve({numbers[0], numbers[1], numbers[2]}, true);
 }
 
-void Trainer::State::share_weights_from_root() {
+void share_weights_from_root(const Topology& topology, const NodeStore& store) {
     store.barrier();
-    const Communicator& world_ = topology.world();
+    const Communicator& world = topology.world();
     if (topology.node_count() > 1) {
         // One rank of each node takes part, the others wait at the barrier.
-        const Communicator leaders =
-            world_.split(topology.node().rank() == 0 ? 0 : 1, world_.rank());
+        const Communicator leaders = world.split(topology.node().rank() == 0 ? 0 : 1, world.rank());
         if (topology.node().rank() == 0) leaders.broadcast(store.weights(), 0);
     }
     store.barrier();
@@ -214,6 +219,15 @@ CheckpointState Trainer::State::checkpoint_state() const {
     if (data) out.tokenizer = data->tokenizer()->spec();
     if (planner) out.epoch = steps_done / planner->steps_per_epoch();
     return out;
+}
+
+SequenceMode sequence_mode_of(const CheckpointInfo& checkpoint) {
+    const std::string& batches = checkpoint.state.batches;
+    for (const SequenceMode mode : {SequenceMode::documents, SequenceMode::stream})
+        if (batches.starts_with(describe(mode) + ",")) return mode;
+    throw Error(fmt::format("{}: its batches are '{}': neither documents nor stream",
+                            checkpoint.path.string(), batches),
+                "the checkpoint is damaged");
 }
 
 std::string Trainer::digest() {

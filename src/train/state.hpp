@@ -13,11 +13,16 @@
 
 namespace evengrad {
 
-/// What the ranks of a node share: one copy of the weights, one of the integer sums.
+/// What the ranks of a node share: one copy of the weights, and when training one of the integer
+/// sums.
 class NodeStore {
   public:
+    /// What is in it: an evaluation needs no sums.
+    enum class Holds { weights, weights_and_sums };
+
     /// @collective over the node.
-    NodeStore(const Topology& topology, const ParameterTable& table);
+    NodeStore(const Topology& topology, const ParameterTable& table,
+              Holds holds = Holds::weights_and_sums);
 
     std::span<float> weights() const { return weights_; }
     NodeSum sum() const { return {sums_, locks_}; }
@@ -51,6 +56,9 @@ class PhaseClock {
 /// Seconds of a clock that never goes back.
 double monotonic_seconds();
 
+/// @collective Weights that rank 0's node holds, on every node.
+void share_weights_from_root(const Topology& topology, const NodeStore& store);
+
 struct Trainer::State {
     State(const Communicator& world, const TrainConfig& config, const Dataset* data,
           TestHooks hooks);
@@ -61,8 +69,7 @@ struct Trainer::State {
     CheckpointState checkpoint_state() const;
     RunTensors tensors() { return {topology, ownership, table, store.weights(), optimizer}; }
     void reserve_scratch();  ///< @collective
-    /// @collective Weights that rank 0's node holds, on every node.
-    void share_weights_from_root();
+    void share_weights_from_root() { evengrad::share_weights_from_root(topology, store); }
 
     TrainConfig config;
     TestHooks hooks;

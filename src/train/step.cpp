@@ -93,7 +93,7 @@ void StepRun::make_plan() {
         throw Error(fmt::format("step {} has {} micro-batches, more than {}", plan_.step + 1,
                                 plan_.size(), most_micro_batches),
                     "a larger --micro-batch-size or --micro-batch-tokens makes fewer");
-    deal_ = deal(s_, plan_);
+    deal_ = deal(s_.topology, s_.config.model, plan_);
     auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     if (s_.hooks.order) s_.hooks.order(mine);
     s_.model.reserve(deal_.largest, true);
@@ -108,14 +108,14 @@ PassResult StepRun::compute() {
                              s_.config.model.dropout};
     const auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     const double start = monotonic_seconds();
-    draw_micro_batches(s_, mine, [&](std::int64_t k) {
+    draw_micro_batches(s_.topology, s_.store, mine, [&](std::int64_t k) {
         const MicroBatch batch = plan_.micro_batch(k);
         const double begin = monotonic_seconds();
         TimedSink sink(s_.accumulator, s_.table);
         if (step == s_.hooks.nan_at_step && k == s_.hooks.nan_micro_batch)
             sink.plant_nan(s_.hooks.nan_tensor);
         s_.accumulator.begin_micro_batch(k);
-        LedgerRow row = begin_row(s_, batch);
+        LedgerRow row = begin_row(s_.topology.world().rank(), batch);
         row.loss = s_.model.forward_backward(s_.store.weights().data(), batch, dropout, sink);
         const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
         row.squared_norm = facts.squared_norm;

@@ -44,28 +44,28 @@ double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {
     return flops;
 }
 
-Deal deal(const Trainer::State& state, const StepPlan& plan) {
+Deal deal(const Topology& topology, const GptConfig& config, const StepPlan& plan) {
     std::vector<double> costs;
     Deal result;
     for (std::int64_t k = 0; k < plan.size(); ++k) {
         const MicroBatch batch = plan.micro_batch(k);
-        costs.push_back(micro_batch_cost(state.config.model, batch));
+        costs.push_back(micro_batch_cost(config, batch));
         result.largest.include(MicroBatchSize::of(batch));
     }
     std::vector<int> ranks;
-    for (int node = 0; node < state.topology.node_count(); ++node)
-        ranks.push_back(static_cast<int>(state.topology.ranks_of(node).size()));
+    for (int node = 0; node < topology.node_count(); ++node)
+        ranks.push_back(static_cast<int>(topology.ranks_of(node).size()));
     result.of_node = deal_to_nodes(costs, ranks);
     return result;
 }
 
-LedgerRow begin_row(const Trainer::State& state, const MicroBatch& batch) {
+LedgerRow begin_row(int rank, const MicroBatch& batch) {
     LedgerRow row;
     for (const float weight : batch.weights) {
         row.weight += static_cast<double>(weight);
         row.tokens += weight != 0.0f;
     }
-    row.rank = state.topology.world().rank();
+    row.rank = rank;
     return row;
 }
 

@@ -23,21 +23,21 @@ struct Deal {
     std::vector<std::vector<std::int64_t>> of_node;  ///< micro-batches, by falling cost
     MicroBatchSize largest;                          ///< of all of them
 };
-Deal deal(const Trainer::State& state, const StepPlan& plan);
+Deal deal(const Topology& topology, const GptConfig& config, const StepPlan& plan);
 
-/// The ledger's row for a micro-batch of this rank, without what computing it gives.
-LedgerRow begin_row(const Trainer::State& state, const MicroBatch& batch);
+/// The ledger's row for a micro-batch of `rank`, without what computing it gives.
+LedgerRow begin_row(int rank, const MicroBatch& batch);
 
 /// @collective Calls work(k) for those of the node's micro-batches `mine` that this rank draws,
 /// each on one rank of the node, between two node barriers.
 template <class Function>
-void draw_micro_batches(const Trainer::State& state, const std::vector<std::int64_t>& mine,
-                        Function&& work) {
-    const Ticket ticket = state.store.ticket();
-    if (state.topology.node().rank() == 0) ticket.reset();
-    state.store.barrier();
+void draw_micro_batches(const Topology& topology, const NodeStore& store,
+                        const std::vector<std::int64_t>& mine, Function&& work) {
+    const Ticket ticket = store.ticket();
+    if (topology.node().rank() == 0) ticket.reset();
+    store.barrier();
     for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) work(mine[drawn]);
-    state.store.barrier();
+    store.barrier();
 }
 
 }  // namespace evengrad

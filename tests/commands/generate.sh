@@ -25,10 +25,12 @@ grep -q -- '--resume' out || fail "train --help: no --resume"
 help_lists generate checkpoint= prompt= prompts= output= max-new-tokens=200 stop= temperature=1 \
     top-k=0 top-p=1 seed=1234 log-level=info
 help_lists inspect digest=false
+help_lists evaluate checkpoint= data= sequences= json= ranks-per-node=0 allow-mixed-cpus=false \
+    log-level=info
 help_lists bench num-layers=6 hidden-size=384 num-attention-heads=6 seq-length=256 \
     micro-batch-size=8 micro-batches-per-rank=2 ranks-per-node=0 steps=5
 succeeds 0 --help
-for verb in train generate inspect bench; do says "evengrad $verb"; done
+for verb in train generate inspect evaluate bench; do says "evengrad $verb"; done
 succeeds 0 --version
 says "evengrad "
 succeeds 2 train --help

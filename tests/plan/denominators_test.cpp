@@ -88,7 +88,7 @@ TEST(Denominator, R1_R3_GoldenNumbersUnderEveryCut) {
                 config.micro_batch_tokens = budget;
                 const Planner planner(data, config);
                 for (const StepPlan& plan :
-                     {planner.plan(0), planner.plan(1), planner.plan_range(0, 2)}) {
+                     {planner.plan(0), planner.plan(1), planner.plan_of({0, 1})}) {
                     double sum = 0.0, means = 0.0;
                     for (std::int64_t k = 0; k < plan.size(); ++k) {
                         const auto [part, weight] = c.golden.sum_of(plan.micro_batch(k), planner);
@@ -122,7 +122,7 @@ TEST(Pack, R6_OfLengthsOneAndTwoPredictsTheNextToken) {
     PlanConfig config;
     config.seq_length = 2;
     config.micro_batch_tokens = 100;
-    const StepPlan plan = Planner(data, config).plan_range(0, 6);
+    const StepPlan plan = Planner(data, config).plan_of({0, 1, 2, 3, 4, 5});
     ASSERT_EQ(plan.size(), 1);
     // Longest first, in order; tokens are numbered through, so a target is its input plus one.
     EXPECT_EQ(plan.lengths, (std::vector<std::int32_t>{2, 2, 2, 2, 1, 1}));

@@ -54,6 +54,14 @@ class IdleRun {
     std::optional<Trainer> trainer_;
 };
 
+Evaluation evaluation(std::int64_t loss_tokens, double loss) {
+    Evaluation result;
+    result.total.loss_tokens = loss_tokens;
+    result.total.weight = static_cast<double>(loss_tokens);
+    result.total.nats = loss * result.total.weight;
+    return result;
+}
+
 StepRecord step(std::int64_t number, double loss = 1.0) {
     StepRecord record;
     record.step = number;
@@ -134,7 +142,7 @@ TEST(Progress, OnATerminalOneLineMovesAndOthersStay) {
     Progress progress(paper.file(), true, 10, MachineSummary{});
     progress.on_start(run.start(1, "there"));
     progress.on_step(step(1));
-    progress.on_evaluation(1, {.loss = 2.5, .loss_tokens = 77});
+    progress.on_evaluation(1, evaluation(77, 2.5));
     progress.on_step(step(2));
     progress.on_checkpoint(2, "there/step-00000002.h5");
     progress.on_step(step(3));
@@ -200,7 +208,7 @@ TEST(MetricsFile, OneObjectAStepAndNoLossIsNull) {
         masked.loss.reset();
         masked.loss_tokens = 0;
         metrics.on_step(masked);
-        metrics.on_evaluation(2, {.loss = 1.25, .loss_tokens = 7});
+        metrics.on_evaluation(2, evaluation(7, 1.25));
     }
     const auto all = metrics_in(folder);
     ASSERT_EQ(all.size(), 3u);
@@ -212,7 +220,10 @@ TEST(MetricsFile, OneObjectAStepAndNoLossIsNull) {
                             "clipped_grad_norm", "lr", "recomputed", "seconds", "busy"})
         EXPECT_TRUE(all[0].contains(key)) << key;
     EXPECT_TRUE(all[1].at("loss").is_null());
-    EXPECT_EQ(all[2], (json{{"step", 2}, {"valid_loss", 1.25}, {"valid_loss_tokens", 7}}));
+    EXPECT_EQ(all[2], (json{{"step", 2},
+                            {"valid_loss", 1.25},
+                            {"valid_loss_tokens", 7},
+                            {"valid_bits_per_byte", nullptr}}));
 }
 
 TEST(MetricsFile, ResumingCutsBackToTheCheckpoint) {
@@ -223,7 +234,7 @@ TEST(MetricsFile, ResumingCutsBackToTheCheckpoint) {
         metrics.on_start(run.start(1, folder.path()));
         for (std::int64_t s = 1; s <= 6; ++s) {
             metrics.on_step(step(s));
-            if (s % 2 == 0) metrics.on_evaluation(s, {.loss = 1.0, .loss_tokens = 7});
+            if (s % 2 == 0) metrics.on_evaluation(s, evaluation(7, 1.0));
         }
     }
     // A line that was cut off in the middle, as by a full disk or a lost machine.

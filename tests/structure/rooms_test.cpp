@@ -35,6 +35,7 @@ const std::map<std::string, std::string> owner_of_header = {{"error.hpp", "base"
                                                             {"history.hpp", "statistics"},
                                                             {"statistics.hpp", "statistics"},
                                                             {"checkpoint.hpp", "checkpoint"},
+                                                            {"evaluate.hpp", "train"},
                                                             {"train.hpp", "train"},
                                                             {"loop.hpp", "train"},
                                                             {"lab.hpp", "lab"},

@@ -174,8 +174,9 @@ TEST(Layouts, R18AnEvaluationBetweenStepsChangesNothing) {
             for (int i = 0; i < 3; ++i) {
                 run_steps(trainer, 2);
                 const Evaluation evaluation = trainer.evaluate(&held_out);
-                text += fmt::format("{:016x} {} ", std::bit_cast<std::uint64_t>(evaluation.loss),
-                                    evaluation.loss_tokens);
+                text += fmt::format("{:016x} {} ",
+                                    std::bit_cast<std::uint64_t>(*evaluation.total.loss()),
+                                    evaluation.total.loss_tokens);
             }
             return text + trainer.digest();
         }));

@@ -1,0 +1,123 @@
+// How well a checkpoint predicts data: by file, and by length of completion.
+#include <optional>
+
+#include <fmt/core.h>
+
+#include "base/log.hpp"
+#include "base/output_file.hpp"
+#include "commands/options.hpp"
+#include "commands/verbs.hpp"
+#include "report/evaluation_report.hpp"
+#include "report/moving_line.hpp"
+#include "train/state.hpp"
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace {
+
+struct EvaluateOptions {
+    std::string checkpoint, sequences, json;
+    std::vector<std::string> data;
+    int ranks_per_node = 0;
+    bool allow_mixed_cpus = false, help = false;
+
+    /// Prints the help text on rank 0 when that is asked for. @throws UsageError with all problems.
+    EvaluateOptions(const Arguments& arguments, bool root);
+};
+
+EvaluateOptions::EvaluateOptions(const Arguments& arguments, bool root) {
+    std::string log_level = "info";
+    OptionTable table("evengrad evaluate: loss, perplexity and bits per byte of a checkpoint");
+    table.add("help", help, true, "this text");
+    table.add("checkpoint", checkpoint, "checkpoint file or run folder");
+    table.add_list("data", data,
+                   "prepared (FILE.h5), .txt, .jsonl or .bin, each also with .gz; raw files are "
+                   "read with the checkpoint's tokenizer");
+    table.add("sequences", sequences,
+              "documents or stream, as in training; not given: what the checkpoint was trained on");
+    table.add("json", json, "file for the results as JSON, every digit, too");
+    table.add("ranks-per-node", ranks_per_node,
+              "cut each machine into nodes of this many ranks (one per NUMA domain); 0: don't");
+    table.add("allow-mixed-cpus", allow_mixed_cpus, true,
+              "go on when ranks don't compute the same bits");
+    add_log_level(table, log_level);
+    std::vector<std::string> problems;
+    table.parse(arguments, problems);
+    table.finish(problems);
+    if (help) {
+        if (root) fmt::print("{}", table.help());
+        return;
+    }
+    if (root) use_log_level(log_level, problems);
+    if (checkpoint.empty()) problems.push_back("--checkpoint is missing: what to evaluate");
+    if (data.empty()) problems.push_back("--data is missing: what to evaluate on");
+    if (ranks_per_node < 0)
+        problems.push_back(
+            fmt::format("--ranks-per-node must be at least 0, not {}", ranks_per_node));
+    if (SequenceMode unused; !sequences.empty())
+        choose("sequences", sequences, unused,
+               {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}},
+               problems);
+    fail_on(problems, "evaluate");
+}
+
+/// Draws a bar while an evaluation goes on; nothing when nobody watches.
+class Bar {
+  public:
+    Bar() {
+        if (output_is_terminal() && logs(LogLevel::info)) line_.emplace(stdout);
+    }
+    void operator()(std::int64_t done, std::int64_t all, std::int64_t positions) {
+        if (line_) line_->draw(evaluation_line(done, all, positions, monotonic_seconds() - begin_));
+    }
+
+  private:
+    std::optional<MovingLine> line_;
+    double begin_ = monotonic_seconds();
+};
+
+}  // namespace
+
+int evaluate_command(const Communicator& world, const Arguments& arguments) {
+    const bool root = world.rank() == 0;
+    const EvaluateOptions options(arguments, root);
+    if (options.help) return 0;
+    prepare_machine();
+    // Rank 0 alone touches files; what can be refused is refused before anything is computed.
+    CheckpointInfo checkpoint;
+    Dataset data;
+    EvaluateConfig config;
+    std::optional<OutputFile> output;
+    if (root) {
+        checkpoint =
+            open_checkpoint(options.checkpoint, [](const std::string& what) { log_warning(what); });
+        data = open_dataset(options.data, make_tokenizer(checkpoint.state.tokenizer));
+        if (!data.shares().empty())
+            throw UsageError("--data FILE:SHARE: an evaluation counts every token once",
+                             "leave the shares out");
+        config.sequences = sequence_mode_of(checkpoint);
+        if (!options.sequences.empty())
+            config.sequences =
+                options.sequences == "stream" ? SequenceMode::stream : SequenceMode::documents;
+        if (!options.json.empty()) output.emplace(options.json);
+    }
+    std::optional<Bar> bar;
+    if (root) bar.emplace();
+    const Evaluation evaluation = evaluate_checkpoint(
+        world, checkpoint, root ? &data : nullptr, config, options.ranks_per_node,
+        options.allow_mixed_cpus, [&](std::int64_t done, std::int64_t all, std::int64_t positions) {
+            (*bar)(done, all, positions);
+        });
+    bar.reset();
+    if (!root) return 0;
+    const EvaluationReport report{checkpoint, data, config.sequences, evaluation};
+    fmt::print("{}", evaluation_tables(report));
+    if (output) {
+        output->write(evaluation_json(report));
+        output->publish();
+    }
+    return 0;
+}
+
+}  // namespace evengrad
