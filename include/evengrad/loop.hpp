@@ -32,6 +32,11 @@ struct LoopConfig {
     std::int64_t save_interval = 0;      ///< the last step is always saved
     Retention retention;                 ///< which checkpoints stay when newer ones are there
     std::int64_t eval_interval = 0;      ///< with held-out data the last step is always evaluated
+    /// An evaluation looks at so many global batches of sequences at most, the same ones every time
+    /// (EvaluateConfig::most_sequences). 0: all.
+    std::int64_t eval_iters = 0;
+    std::int64_t early_stop_patience = 0;  ///< stops_early()
+    double early_stop_min_delta = 0.0;     ///< nats per token
     /// End in good order before rank 0's process is this old. 0: no limit.
     double exit_duration_in_mins = 0.0;
     std::string options;  ///< the resolved recipe, kept in checkpoints
@@ -72,6 +77,8 @@ class Observer {
 /// @collective Trains up to schedule.train_iters steps, resuming first when asked to. `valid` may
 /// be null; like `observers` it matters on rank 0 only. Every checkpoint is
 /// save_dir/step-NNNNNNNN.h5, published atomically, with `latest` a link to the newest.
+/// With held-out data `best` is a link to the one with the lowest held-out loss of those that are
+/// there; when evaluations come at an interval each that is the best so far is saved.
 ///
 /// Checkpoints are written by a thread of rank 0 while training goes on: until this returns, nobody
 /// else on rank 0 may use HDF5. One that can't be written is a warning, and the next interval tries

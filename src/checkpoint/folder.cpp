@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "hdf5/publish.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -21,8 +22,8 @@ namespace {
 /// Names that only runs make.
 bool is_run_file(const fs::path& path) {
     const std::string name = path.filename().string();
-    return name == "latest" || name == "latest.tmp" || name == "metrics.jsonl" ||
-           name == "metrics.jsonl.tmp" ||
+    return name == "latest" || name == "latest.tmp" || name == "best" || name == "best.tmp" ||
+           name == "metrics.jsonl" || name == "metrics.jsonl.tmp" ||
            (name.starts_with("step-") && (path.extension() == ".h5" || path.extension() == ".tmp"));
 }
 
@@ -112,6 +113,15 @@ void remove_unfinished(const fs::path& folder) {
     for (const auto& entry : fs::directory_iterator(folder))
         if (is_run_file(entry.path()) && entry.path().extension() == ".tmp")
             fs::remove(entry.path());
+}
+
+void link_best(const fs::path& folder, const TrainingHistory& history, std::int64_t step) {
+    const auto best = best_saved_step(history, saved_steps(folder));
+    std::error_code none;
+    const fs::path linked = fs::read_symlink(folder / "best", none);
+    if (best && linked != checkpoint_name(*best))
+        hdf5::replace_link(folder, "best", checkpoint_name(*best));
+    if (!best && step_in_name(linked).value_or(0) > step) fs::remove(folder / "best", none);
 }
 
 std::vector<std::int64_t> expendable(const Retention& retention,

@@ -47,6 +47,12 @@ void clear_for_new_run(const std::filesystem::path& folder, bool overwrite);
 /// Removes what a killed writer left half-written.
 void remove_unfinished(const std::filesystem::path& folder);
 
+/// Lets the link `best` point to the checkpoint with the lowest held-out loss of those that are
+/// there and in the `history` of a run at `step`. Without such the link stays as it is, unless what
+/// it points to comes later: of another past.
+void link_best(const std::filesystem::path& folder, const TrainingHistory& history,
+               std::int64_t step);
+
 /// Which of the checkpoints `present` (ascending) go after that of step `newest` was published.
 /// Later ones don't, nor what is `linked`.
 std::vector<std::int64_t> expendable(const Retention& retention,

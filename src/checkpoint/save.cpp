@@ -83,6 +83,8 @@ void write_training(hdf5::Group& root, const TrainingHistory& history) {
         hdf5::write_scale(validation, {"step", "step", "optimizer step"}, history.validation_step);
     hdf5::write_nxdata(validation, {"validation_loss", "nats", "held-out loss per token"},
                        history.validation_loss, {&own_step});
+    validation.write_text("evaluated", history.validation_set);
+    validation.write_scalar("first_comparable", history.validation_first);
 }
 
 }  // namespace

@@ -105,6 +105,7 @@ void CheckpointWriter::publish() {
     hdf5::replace_link(folder_, "latest", checkpoint_name(result_.step));
     newest_ = result_.step;
     result_.saved = true;
+    link_best(folder_, snapshot_.history, newest_);
     remove(expendable(retention_, saved_steps(folder_), newest_, linked_steps(folder_)));
 }
 

@@ -33,8 +33,8 @@ class CheckpointWriter {
     /// What is written. To be touched only when nothing is being written.
     Snapshot& snapshot() { return snapshot_; }
 
-    /// Begins to write the snapshot as folder/step-NNNNNNNN.h5, then to move `latest`, then to
-    /// remove what the retention says. When it fails nothing has changed.
+    /// Begins to write the snapshot as folder/step-NNNNNNNN.h5, then to move `latest` and `best`,
+    /// then to remove what the retention says. When it fails nothing has changed.
     void start();
     /// The result of what was started, once, and only if it has ended.
     std::optional<SaveResult> poll();

@@ -33,6 +33,8 @@ void print_summary(const CheckpointInfo& info) {
     if (!history.validation_step.empty())
         fmt::print("held out   loss {:.4f} at step {}\n", history.validation_loss.back(),
                    history.validation_step.back());
+    if (const BestEvaluation best = best_evaluation(history); best.since > 0 && best.step > 0)
+        fmt::print("           the best was {:.4f} at step {}\n", best.loss, best.step);
     fmt::print("\n{:<32} {:>16} {:>12} {:>9}\n", "tensor", "shape", "parameters", "quantum");
     for (Index t = 0; t < table.size(); ++t) {
         const std::int32_t exponent = info.state.quantum_exponents[static_cast<std::size_t>(t)];

@@ -1,6 +1,8 @@
 #include "commands/train_options.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <sstream>
 
 #include <evengrad/error.hpp>
@@ -81,6 +83,13 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("clip-grad", optimizer.clip_grad, "largest gradient norm; 0: don't clip");
     table.section("evaluation and logs");
     table.add("eval-interval", loop.eval_interval, "steps between evaluations; 0: only at the end");
+    table.add("eval-iters", loop.eval_iters,
+              "global batches of held-out sequences that an evaluation looks at, always the same "
+              "ones; 0: all");
+    table.add("early-stop-patience", loop.early_stop_patience,
+              "end after this many evaluations in a row without improvement; 0: don't");
+    table.add("early-stop-min-delta", loop.early_stop_min_delta,
+              "nats per token by which the held-out loss must fall to be an improvement");
     table.add("log-interval", log_interval, "steps between lines, when output is not a terminal");
     add_log_level(table, log_level_);
     table.section("machines");
@@ -93,7 +102,10 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add_rivals("resume", "overwrite");
     table.means_nothing_with({"adam-beta1", "adam-beta2", "adam-eps"}, "optimizer", {"sgd"});
     table.means_nothing_with({"min-lr"}, "lr-decay-style", {"constant"});
-    table.means_nothing_without({"eval-interval"}, {"valid-data", "valid-fraction"});
+    table.means_nothing_without({"eval-interval", "eval-iters", "early-stop-patience"},
+                                {"valid-data", "valid-fraction"});
+    table.means_nothing_without({"early-stop-patience"}, {"eval-interval"});
+    table.means_nothing_without({"early-stop-min-delta"}, {"early-stop-patience"});
     table.means_nothing_without({"override"}, {"resume"});
     table.only_on_command_line(
         {"help", "config", "print-config", "overwrite", "resume", "override"});
@@ -163,6 +175,8 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     for (const auto& [name, value] : {std::pair{"save-interval", loop.save_interval},
                                       {"log-interval", log_interval},
                                       {"eval-interval", loop.eval_interval},
+                                      {"eval-iters", loop.eval_iters},
+                                      {"early-stop-patience", loop.early_stop_patience},
                                       {"keep-last", loop.retention.keep_last},
                                       {"keep-every", loop.retention.keep_every}})
         if (value < 0)
@@ -170,6 +184,13 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     if (!(loop.exit_duration_in_mins >= 0.0 && loop.exit_duration_in_mins <= 1e9))
         problems.push_back(fmt::format("--exit-duration-in-mins must be between 0 and 1e9, not {}",
                                        loop.exit_duration_in_mins));
+    // Times a global batch it must be a number.
+    if (loop.eval_iters > std::numeric_limits<std::int32_t>::max())
+        problems.push_back(fmt::format("--eval-iters must be at most {}, not {}",
+                                       std::numeric_limits<std::int32_t>::max(), loop.eval_iters));
+    if (!(loop.early_stop_min_delta >= 0.0 && std::isfinite(loop.early_stop_min_delta)))
+        problems.push_back(fmt::format("--early-stop-min-delta must be at least 0, not {}",
+                                       loop.early_stop_min_delta));
     const auto more = train.validate();
     problems.insert(problems.end(), more.begin(), more.end());
 }

@@ -70,7 +70,8 @@ Dataset open_dataset(const std::vector<std::string>& files,
             fmt::format("{} was prepared with another tokenizer ({}) than is asked for ({})",
                         parts.front().name(), parts.front().store().tokenizer()->spec().describe(),
                         tokenizer->spec().describe()),
-            "a prepared file has its own tokenizer: leave --tokenizer out");
+            "raw files are read with any tokenizer; a prepared one must be prepared again, with "
+            "this one");
     return Dataset(std::move(parts), std::move(shares));
 }
 

@@ -64,7 +64,7 @@ nlohmann::ordered_json to_json(const EvaluationSums& sums) {
 
 std::string evaluation_tables(const EvaluationReport& report) {
     const auto& parts = report.evaluation.parts;
-    std::size_t width = 5;
+    std::size_t width = 17;  // so that what the other table is by fits, too
     for (std::size_t p = 0; p < parts.size(); ++p)
         width = std::max(width, shortened(report.data.parts()[p].name()).size());
     const auto row = [&](const std::string& name, const std::string& documents) {
@@ -99,7 +99,7 @@ std::string evaluation_json(const EvaluationReport& report) {
         {"checkpoint", report.checkpoint.path.string()},
         {"step", report.checkpoint.state.step},
         {"tokenizer", report.data.tokenizer()->spec().describe()},
-        {"sequences", name_of(report.sequences)},
+        {"sequence_mode", name_of(report.sequences)},
         {"seq_length", report.checkpoint.model.seq_length},
         {"documents", report.data.documents()},
         {"total", to_json(report.evaluation.total)},

@@ -5,6 +5,7 @@
 #include "checkpoint/folder.hpp"
 #include "checkpoint/writer.hpp"
 #include "hdf5/publish.hpp"
+#include "train/evaluation.hpp"
 #include "train/state.hpp"
 #include "train/stop.hpp"
 #include <evengrad/loop.hpp>
@@ -53,6 +54,11 @@ class Run {
     void begin();
     void point_latest_to(const fs::path& file);
     void announce(const fs::path& resumed_from);
+    void begin_evaluations();
+    void judge();
+    std::int64_t most_sequences() const {
+        return config_.eval_iters * s_.config.plan.global_batch_size;
+    }
     bool due(std::int64_t interval) const {
         return s_.steps_done == last_ || (interval > 0 && s_.steps_done % interval == 0);
     }
@@ -75,6 +81,7 @@ class Run {
     StopRule stop_;
     const std::int64_t last_ = s_.config.schedule.train_iters;
     bool evaluates_ = false;
+    bool is_best_ = false, stops_early_ = false;  ///< what the last evaluation means
     TrainingHistory history_;
     std::optional<FolderLock> lock_;          ///< rank 0
     std::optional<CheckpointWriter> writer_;  ///< rank 0
@@ -83,6 +90,7 @@ class Run {
 };
 
 void Run::begin() {
+    if (s_.is_root() && valid_) check_evaluation_data(*valid_, s_.config.model.vocab_size);
     const bool in_place = s_.is_root() && resumes_in_place(config_);
     std::optional<Snapshot> snapshot;
     if (s_.is_root()) {
@@ -100,11 +108,7 @@ void Run::begin() {
     // From here on the run's past is what led to this file, whatever came later before.
     if (in_place) point_latest_to(file);
     saved_.file = file;
-
-    // Rank 0 alone has data; whether there is any to evaluate on, all must know.
-    std::int64_t evaluates = valid_ != nullptr;
-    s_.topology.world().broadcast(std::span(&evaluates, 1), 0);
-    evaluates_ = evaluates != 0;
+    begin_evaluations();
     if (!s_.is_root()) return;
     announce(file);
     writer_.emplace(config_.save_dir, config_.retention, s_.steps_done, std::move(*snapshot));
@@ -114,6 +118,47 @@ void Run::point_latest_to(const fs::path& file) {
     std::error_code no_link;
     const fs::path target = fs::read_symlink(config_.save_dir / "latest", no_link);
     if (target != file.filename()) hdf5::replace_link(config_.save_dir, "latest", file.filename());
+    link_best(config_.save_dir, history_, s_.steps_done);
+}
+
+/// What evaluations look at: only losses over the same tokens can be compared.
+std::string describe_evaluations(const Dataset& valid, const TrainConfig& config,
+                                 std::int64_t sequences) {
+    return fmt::format(
+        "tokens of digest {}, {}, {} tokens at most{}", valid.digest(),
+        config.plan.sequences == SequenceMode::stream ? "stream" : "documents",
+        config.model.seq_length,
+        sequences > 0 ? fmt::format(", {} sequences by seed {}", sequences, config.seed) : "");
+}
+
+void Run::begin_evaluations() {
+    // Rank 0 alone has data; whether there is any to evaluate on, all must know.
+    std::int64_t evaluates = valid_ != nullptr;
+    s_.topology.world().broadcast(std::span(&evaluates, 1), 0);
+    evaluates_ = evaluates != 0;
+    if (!evaluates_) return;
+    if (s_.is_root()) {
+        std::string set = describe_evaluations(*valid_, s_.config, most_sequences());
+        if (set != history_.validation_set) {
+            if (!history_.validation_step.empty())
+                log_warning(
+                    "evaluations look at other sequences than before: the best one and "
+                    "early stopping count from here on");
+            history_.validation_set = std::move(set);
+            history_.validation_first = std::ssize(history_.validation_step);
+        }
+    }
+    judge();
+}
+
+/// Rank 0, which has the history, decides for all.
+void Run::judge() {
+    std::array<std::int64_t, 2> verdict{
+        best_evaluation(history_).step == s_.steps_done,
+        stops_early(history_, config_.early_stop_patience, config_.early_stop_min_delta)};
+    s_.topology.world().broadcast(std::span<std::int64_t>(verdict), 0);
+    is_best_ = verdict[0] != 0;
+    stops_early_ = verdict[1] != 0;
 }
 
 void Run::announce(const fs::path& resumed_from) {
@@ -130,11 +175,12 @@ void Run::announce(const fs::path& resumed_from) {
 }
 
 void Run::evaluate() {
-    const Evaluation evaluation = trainer_.evaluate(valid_);
+    const Evaluation evaluation = trainer_.evaluate(valid_, most_sequences());
     history_.validation_step.push_back(s_.steps_done);
     history_.validation_loss.push_back(
         evaluation.total.loss().value_or(std::numeric_limits<double>::quiet_NaN()));
     tell([&](Observer& observer) { observer.on_evaluation(s_.steps_done, evaluation); });
+    judge();
 }
 
 void Run::save() {
@@ -173,19 +219,29 @@ void Run::finish() {
 RunEnd Run::run() {
     begin();
     std::string stopped_by;
-    while (s_.steps_done < last_ && stopped_by.empty()) {
+    while (s_.steps_done < last_ && stopped_by.empty() && !stops_early_) {
         const StepRecord record = trainer_.step();
         append(history_, record);
         tell([&](Observer& observer) { observer.on_step(record); });
         if (writer_) report(writer_->poll());
+        is_best_ = false;
         if (evaluates_ && due(config_.eval_interval)) evaluate();
         // What comes before the last step only; an evaluation that is due isn't left out, since
         // the resumed run wouldn't make up for it.
         stopped_by = stop_.reason(record.seconds, save_seconds_);
-        if (s_.steps_done == last_) stopped_by.clear();
-        if (due(config_.save_interval) || !stopped_by.empty()) save();
+        if (s_.steps_done == last_ || stops_early_) stopped_by.clear();
+        if (due(config_.save_interval) || !stopped_by.empty() || is_best_ || stops_early_) save();
     }
     finish();
+    if (stops_early_ && s_.steps_done < last_ && s_.is_root()) {
+        const BestEvaluation best = best_evaluation(history_);
+        log_info(fmt::format("stopped early at step {} of {}: {} evaluations in a row brought no "
+                             "improvement; the best was {:.4f} nats at step {}",
+                             s_.steps_done, last_,
+                             best_evaluation(history_, config_.early_stop_min_delta).since,
+                             best.loss, best.step),
+                 fmt::format("{} is the best checkpoint", (config_.save_dir / "best").string()));
+    }
     tell([&](Observer& observer) { observer.on_end(s_.steps_done); });
     return {s_.steps_done, stopped_by, saved_.file};
 }

@@ -204,8 +204,7 @@ Trainer::Memory Trainer::memory() const {
     }
     return {weight_bytes(table), sum_bytes(table),
             owned * sizeof(float) * static_cast<std::size_t>(state_->optimizer.moments()),
-            state_->model.reserved_bytes(),
-            snapshot_bytes(table, state_->optimizer.moments())};
+            state_->model.reserved_bytes(), snapshot_bytes(table, state_->optimizer.moments())};
 }
 
 CheckpointState Trainer::State::checkpoint_state() const {

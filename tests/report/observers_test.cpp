@@ -279,7 +279,7 @@ TEST(MetricsFile, AFullDiskIsAWarningAndNoLineIsLost) {
         EXPECT_TRUE(contains(test::message_of<Error>([&] { metrics.on_end(5); }),
                              {"metrics.jsonl: the last 4 lines", "File too large"}));
     }
-    metrics.on_evaluation(5, {.loss = 1.0, .loss_tokens = 7});
+    metrics.on_evaluation(5, evaluation(7, 1.0));
     metrics.on_step(step(6));
     EXPECT_NO_THROW(metrics.on_end(6));
     std::vector<std::int64_t> steps;
