@@ -117,5 +117,36 @@ TEST(RunFolder, OnlyOneRunWritesToIt) {
                          {"none: No such file"}));
 }
 
+TEST(RunFolder, BestIsTheLowestHeldOutLossOfWhatIsThere) {
+    const ScratchFolder folder;
+    const auto save = [&](std::int64_t step) {
+        test::write_bytes(folder / checkpoint_name(step), "a checkpoint");
+    };
+    const auto best = [&] {
+        std::error_code none;
+        return std::filesystem::read_symlink(folder / "best", none).string();
+    };
+    TrainingHistory history;
+    history.validation_step = {10, 20, 30};
+    history.validation_loss = {3.0, 2.0, 2.5};
+    link_best(folder.path(), history, 30);
+    EXPECT_EQ(best(), "") << "nothing is saved";
+    save(10);
+    save(30);
+    link_best(folder.path(), history, 30);
+    EXPECT_EQ(best(), checkpoint_name(30)) << "20 was not saved";
+    save(20);
+    link_best(folder.path(), history, 30);
+    EXPECT_EQ(best(), checkpoint_name(20));
+    EXPECT_EQ(linked_steps(folder.path()), Steps{20}) << "so it stays";
+    // Evaluations of other sequences take no best one away, unless it comes later than the run is.
+    history.validation_first = 3;
+    link_best(folder.path(), history, 30);
+    EXPECT_EQ(best(), checkpoint_name(20));
+    link_best(folder.path(), {}, 15);
+    EXPECT_EQ(best(), "");
+    EXPECT_TRUE(std::filesystem::exists(folder / checkpoint_name(20)));
+}
+
 }  // namespace
 }  // namespace evengrad

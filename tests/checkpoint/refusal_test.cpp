@@ -18,7 +18,12 @@ class Refusal : public testing::Test {
     Refusal() {
         Trainer trainer(world(), config_, &data_);
         const RunResult result = run_steps(trainer, 3);
-        file_ = save(trainer, folder_.path(), history_of(result.records), "options = 1\n");
+        TrainingHistory history = history_of(result.records);
+        history.validation_step = {2, 3};
+        history.validation_loss = {2.5, 2.0};
+        history.validation_set = "other tokens than at step 2";
+        history.validation_first = 1;
+        file_ = save(trainer, folder_.path(), history, "options = 1\n");
     }
 
     /// The message when `change`d options meet the good checkpoint.
@@ -63,11 +68,23 @@ class Refusal : public testing::Test {
     fs::path file_;
 };
 
+TEST_F(Refusal, OfAnEvaluationThatIsNotThere) {
+    for (const int index : {-1, 3, 1 << 30})
+        EXPECT_TRUE(contains(
+            edited(fmt::format("f['training/validation/first_comparable'][()] = {}", index)),
+            {"the first comparable evaluation is", "of 2"}))
+            << index;
+}
+
 TEST_F(Refusal, TheUnchangedFileIsGood) {
     const fs::path copy = folder_ / "copy.h5";
     fs::copy_file(file_, copy);
     ASSERT_EQ(run_python(folder_, fmt::format("h5py.File('{}', 'r+').close()", copy.string())), 0);
     EXPECT_NO_THROW(checkpoint_digest(read_checkpoint_info(copy)));
+    const TrainingHistory history = read_checkpoint_info(copy).history;
+    EXPECT_EQ(history.validation_set, "other tokens than at step 2");
+    EXPECT_EQ(history.validation_first, 1);
+    EXPECT_EQ(best_evaluation(history).step, 3);
 }
 
 TEST_F(Refusal, AnotherRunIsRefusedWithBothValues) {
