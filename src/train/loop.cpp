@@ -186,15 +186,20 @@ void Run::evaluate() {
 void Run::save() {
     // The writer needs the snapshot until it is done: one that is slower than the interval is
     // waited for.
+    const double begin = monotonic_seconds();
     if (writer_) report(writer_->wait());
     take_snapshot(s_, history_, config_.options, writer_ ? &writer_->snapshot() : nullptr);
-    if (writer_) writer_->start();
+    if (!writer_) return;
+    writer_->start();
+    log_debug("step {}: saving held training up for {:.3f} s", s_.steps_done,
+              monotonic_seconds() - begin);
 }
 
 void Run::report(const std::optional<SaveResult>& result) {
     if (!result) return;
     saved_ = *result;
     save_seconds_ = result->seconds;
+    log_debug("step {}: its checkpoint was written in {:.3f} s", result->step, result->seconds);
     if (result->saved)
         tell([&](Observer& observer) { observer.on_checkpoint(result->step, result->file); });
     if (result->problem.empty()) return;
