@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_problem.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad::schema {
@@ -59,7 +60,8 @@ GptConfig model_from_json(const std::string& text, const std::string& where) {
         config.init_method_std = json.at("init_method_std").get<double>();
         config.dropout = json.at("dropout").get<double>();
     } catch (const nlohmann::json::exception& error) {
-        throw Error(fmt::format("{}: {}", where, error.what()), "the checkpoint is damaged");
+        throw Error(fmt::format("{}: {}", where, json_problem(error.what())),
+                    "the checkpoint is damaged");
     }
     const auto problems = config.validate();
     if (!problems.empty())

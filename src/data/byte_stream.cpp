@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <new>
 #include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -127,7 +129,9 @@ class ByteStream::Gzip {
 };
 
 ByteStream::ByteStream(const std::filesystem::path& path, Progress progress)
-    : name_(path.string()), progress_(std::move(progress)), buffer_(buffer_bytes) {
+    : name_(path.string()),
+      progress_(std::move(progress)),
+      buffer_(std::make_unique_for_overwrite<char[]>(buffer_bytes)) {
     if (name_ == "-") {
         name_ = "standard input";
         descriptor_ = STDIN_FILENO;
@@ -148,11 +152,11 @@ void ByteStream::consume(std::size_t count) {
 }
 
 bool ByteStream::more() {
-    std::copy(buffer_.data() + begin_, buffer_.data() + end_, buffer_.data());
+    std::copy(buffer_.get() + begin_, buffer_.get() + end_, buffer_.get());
     end_ -= begin_;
     begin_ = 0;
-    EVENGRAD_CHECK(end_ < buffer_.size(), "{}: nothing was consumed", name_);
-    const std::span<char> room = std::span(buffer_).subspan(end_);
+    EVENGRAD_CHECK(end_ < buffer_bytes, "{}: nothing was consumed", name_);
+    const std::span<char> room = std::span(buffer_.get(), buffer_bytes).subspan(end_);
     const std::size_t count =
         gzip_ ? gzip_->read(room, [this](std::span<char> out) { return read_file(out); })
               : read_file(room);

@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace evengrad {
 
@@ -35,7 +34,7 @@ class ByteStream {
     const std::string& name() const noexcept { return name_; }
     bool compressed() const noexcept { return gzip_ != nullptr; }
 
-    std::string_view bytes() const noexcept { return {buffer_.data() + begin_, end_ - begin_}; }
+    std::string_view bytes() const noexcept { return {buffer_.get() + begin_, end_ - begin_}; }
     /// Where bytes() begins, from the start of the (decompressed) file.
     std::int64_t offset() const noexcept { return offset_; }
     void consume(std::size_t count);
@@ -52,7 +51,7 @@ class ByteStream {
     std::string name_;
     Progress progress_;
     std::unique_ptr<Gzip> gzip_;
-    std::vector<char> buffer_;
+    std::unique_ptr<char[]> buffer_;
     std::size_t begin_ = 0;  // bytes(): buffer_[begin_ .. end_)
     std::size_t end_ = 0;
     std::int64_t offset_ = 0;

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <utf8.h>
 
+#include "base/json_problem.hpp"
 #include "data/document_sink.hpp"
 #include <evengrad/error.hpp>
 
@@ -155,15 +156,7 @@ class LineHandler final : public nlohmann::json_sax<json> {
 
     bool parse_error(std::size_t position, const std::string&,
                      const json::exception& error) override {
-        // nlohmann's message starts with its own numbering and may quote the whole line.
-        std::string message = error.what();
-        if (const auto start = message.find("error while parsing"); start != std::string::npos)
-            message.erase(0, start);
-        else if (const auto bracket = message.find("] "); bracket != std::string::npos)
-            message.erase(0, bracket + 2);
-        if (const auto quote = message.find("; last read"); quote != std::string::npos)
-            message.erase(quote);
-        fail("not valid JSON: " + shorten(std::move(message), 120), {}, position);
+        fail("not valid JSON: " + json_problem(error.what()), {}, position);
     }
 
   private:

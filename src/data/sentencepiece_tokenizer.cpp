@@ -117,8 +117,9 @@ class SentencePieceTokenizer final : public Tokenizer {
         }
         if (!is_lossless(model)) return;
         // U+2581 itself would come back as a space, were it not written as bytes.
-        for (const unsigned char byte : space_mark)
-            space_mark_.push_back(processor_.PieceToId(fmt::format("<0x{:02X}>", byte)));
+        for (const char byte : space_mark)
+            space_mark_.push_back(
+                processor_.PieceToId(fmt::format("<0x{:02X}>", static_cast<unsigned char>(byte))));
         if (newline_is_alone) encode_segment("\n", newline_);
         words_are_alone_ = words_are_alone;
     }

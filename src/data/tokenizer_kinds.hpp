@@ -5,8 +5,9 @@
 
 namespace evengrad {
 
-/// The largest vocabulary that is read: its texts are kept in memory.
-inline constexpr std::int32_t largest_vocabulary = std::int32_t{1} << 24;
+/// The largest vocabulary that is read: its texts are kept in memory, and a file that merely says
+/// how many there are must not fill it. (XLM-V's, large among those published, has 901,629 tokens.)
+inline constexpr std::int32_t largest_vocabulary = std::int32_t{1} << 20;
 
 std::shared_ptr<const Tokenizer> make_ids_tokenizer(const TokenizerSpec& spec);
 std::shared_ptr<const Tokenizer> make_sentencepiece_tokenizer(const TokenizerSpec& spec);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_problem.hpp"
 #include "base/narrow.hpp"
 #include <evengrad/error.hpp>
 
@@ -42,7 +43,8 @@ TokenizerSpec read_tokenizer(const hdf5::Group& parent) {
         spec.vocabulary_size = integer("vocabulary_size");
         spec.end_of_text = integer("end_of_text");
     } catch (const nlohmann::json::exception& error) {
-        throw Error(fmt::format("{}: {}", note.where(), error.what()), "the file is damaged");
+        throw Error(fmt::format("{}: {}", note.where(), json_problem(error.what())),
+                    "the file is damaged");
     }
     if (note.exists("model")) {
         const auto bytes = note.read<std::uint8_t>("model", model_bytes);

@@ -193,7 +193,8 @@ class Group : public Object {
         check_count(path, values.size(), shape);
         dataset.read(values);
     }
-    /// Reads a dataset of any shape whole, row-major; refused above `limit` elements.
+    /// Reads a dataset of any shape whole, row-major; refused above `limit` elements, and when the
+    /// file has too few bytes for them.
     template <Number T>
     std::vector<T> read(const std::string& path, std::uint64_t limit) const {
         const Dataset dataset = open_dataset(path);

@@ -238,6 +238,15 @@ void Group::check_limit(const Dataset& dataset, std::uint64_t limit) {
     if (dataset.size() > limit)
         throw Error(fmt::format("{}: has {} elements, at most {} expected", dataset.where(),
                                 dataset.size(), limit));
+    // What was never written takes no room in the file, and gzip makes of a byte 1032 at most.
+    constexpr std::uint64_t most_inflation = 1032;
+    const std::uint64_t width =
+        dataset.type() == Type::text ? sizeof(char*) : H5Tget_size(memory_type(dataset.type()));
+    const std::uint64_t stored = H5Dget_storage_size(dataset.id());
+    if (dataset.size() / most_inflation > stored / width)
+        throw Error(fmt::format("{}: has {} elements, and {} bytes in the file for them",
+                                dataset.where(), dataset.size(), stored),
+                    "the file is damaged");
 }
 
 }  // namespace evengrad::hdf5

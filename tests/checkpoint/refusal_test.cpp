@@ -170,6 +170,12 @@ TEST_F(Refusal, AnotherTypeOrShapeIsRefused) {
     EXPECT_TRUE(contains(edited("f['state/updates'][()] = 99"), {"99 updates"}));
     EXPECT_TRUE(contains(edited("f['state/step'][()] = -3"), {"step -3"}));
     EXPECT_TRUE(contains(edited("f['optimizer'].attrs['algorithm'] = 'lion'"), {"lion"}));
+    EXPECT_TRUE(contains(edited("f['model'].attrs['architecture'] = 'rnn'"), {"/model", "rnn"}));
+    EXPECT_TRUE(contains(
+        edited("j = '{\"kind\": \"ids\", \"vocabulary_size\": 70000, \"end_of_text\": 0}'\n"
+               "del f['model/tokenizer/data']\n"
+               "f['model/tokenizer'].create_dataset('data', data=j, dtype=h5py.string_dtype())"),
+        {"/model", "a tokenizer of 70000 tokens for a vocabulary of"}));
 }
 
 /// Largest memory this process has had so far, bytes.
@@ -194,6 +200,11 @@ TEST_F(Refusal, HostileSizesAreRefusedBeforeAnythingIsAllocated) {
                                 "f['training'].create_dataset('step', (1 << 27,), 'i8', "
                                 "chunks=(1 << 20,))"),
                          {"training/step"}));
+    // Few enough for a long run, but for none whose steps take no room in the file.
+    EXPECT_TRUE(contains(edited("del f['training/step']\n"
+                                "f['training'].create_dataset('step', (1 << 24,), 'i8', "
+                                "chunks=(1 << 20,))"),
+                         {"training/step", "and 0 bytes in the file for them"}));
     EXPECT_TRUE(contains(edited("del f['state/options/data']\n"
                                 "f['state/options'].create_dataset('data', data='x' * (2 << 20), "
                                 "dtype=h5py.string_dtype())"),

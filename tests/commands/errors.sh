@@ -74,6 +74,10 @@ refuses 2 2 "--steps must be between 1 and 100000" -- bench --steps 0
 # ---------------------------------------------------------------------------------------- recipes
 refuses_options "--config none.ini: No such file" --config none.ini
 refuses_options "--config .: is a folder" --config .
+printf 'lr=0.1\0' > zero.ini
+refuses_options "--config zero.ini: not a recipe (it has a byte 0)" --config zero.ini
+head -c 2000000 /dev/zero | tr '\0' '#' > long.ini
+refuses_options "--config long.ini: not a recipe (longer than 1 MiB" --config long.ini
 printf 'num-layer=3\n# a comment\nhidden-size 24\nclip-grad=x # broken\n[section]\nconfig=more.ini\n' \
     > broken.ini
 refuses 2 2 "broken.ini line 1: unknown option --num-layer (--num-layers?)" \

@@ -185,6 +185,9 @@ TEST(HdfRefusal, HugeShapesCostNothing) {
     const Group root = file.root();
     EXPECT_TRUE(contains(message_of<Error>([&] { root.read<float>("huge", 1000); }),
                          {"at most 1000 expected"}));
+    EXPECT_TRUE(
+        contains(message_of<Error>([&] { root.read<float>("huge", std::uint64_t{1} << 60); }),
+                 {"has 2251799813685248 elements, and 0 bytes in the file for them"}));
     std::array<float, 4> four{};
     EXPECT_THROW(root.read("huge", {4}, std::span<float>(four)), Error);
     EXPECT_TRUE(contains(message_of<Error>([&] { root.open_dataset("chunks"); }),

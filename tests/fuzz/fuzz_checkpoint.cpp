@@ -1,0 +1,78 @@
+// Checkpoints with edits (hdf5_image.hpp), read as on resume: notes, state, curves, every tensor.
+//
+// The good checkpoint is one that the program saved; EVENGRAD_FUZZ_CHECKPOINT names it (./run makes
+// one).
+#include <fstream>
+#include <iterator>
+
+#include "base/digest.hpp"
+#include "hdf5_image.hpp"
+#include <evengrad/checkpoint.hpp>
+
+namespace evengrad::fuzz {
+namespace {
+
+std::string good_checkpoint() {
+    const char* const path = std::getenv("EVENGRAD_FUZZ_CHECKPOINT");
+    std::ifstream in(path != nullptr ? path : "", std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    if (bytes.empty()) {
+        std::fputs("EVENGRAD_FUZZ_CHECKPOINT must name a checkpoint\n", stderr);
+        std::exit(2);
+    }
+    return bytes;
+}
+
+/// Gives tensors, whatever they are now, their checksums.
+herr_t repair_tensor(hid_t file, const char* name, const H5O_info_t* info, void*) {
+    if (info->type != H5O_TYPE_DATASET || info->num_attrs == 0) return 0;
+    const hid_t tensor = H5Oopen(file, name, H5P_DEFAULT);
+    if (H5Aexists(tensor, "crc32c") > 0) {
+        const hid_t attribute = H5Aopen(tensor, "crc32c", H5P_DEFAULT);
+        const std::string elements = raw_elements(tensor);
+        const std::uint32_t sum = crc32c(std::as_bytes(std::span(elements)));
+        if (!elements.empty() && H5Aget_storage_size(attribute) == sizeof sum)
+            H5Awrite(attribute, H5T_NATIVE_UINT32, &sum);
+        H5Aclose(attribute);
+    }
+    H5Oclose(tensor);
+    return 0;
+}
+
+void repair(hid_t file) {
+    H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, repair_tensor, nullptr,
+              H5O_INFO_BASIC | H5O_INFO_NUM_ATTRS);
+}
+
+void use(const CheckpointInfo& info) {
+    FUZZ_CHECK(info.model.validate().empty());
+    FUZZ_CHECK(info.moments == (info.optimizer == "adamw" ? 2 : 0));
+    FUZZ_CHECK(info.state.step >= 0 && info.state.updates >= 0 && info.state.epoch >= 0);
+    FUZZ_CHECK(info.state.updates <= info.state.step);
+    const ParameterTable table(info.model);
+    FUZZ_CHECK(info.state.quantum_exponents.size() == static_cast<std::size_t>(table.size()));
+    const std::size_t steps = info.history.step.size();
+    FUZZ_CHECK(info.history.loss.size() == steps && info.history.lr.size() == steps);
+    FUZZ_CHECK(info.history.validation_step.size() == info.history.validation_loss.size());
+    refused([&] { make_tokenizer(info.state.tokenizer); });
+    std::string digest;
+    if (!refused([&] { digest = checkpoint_digest(info); })) FUZZ_CHECK(digest.size() == 32);
+}
+
+void check(Choices choices) {
+    static const Hdf5Image image(good_checkpoint());
+    static const CaseFile file(".h5");
+    const bool raw = std::getenv("EVENGRAD_FUZZ_RAW") != nullptr;
+    const auto& path = file.write(raw ? image.patched(choices) : image.edited(choices, repair));
+    CheckpointInfo info;
+    if (refused([&] { info = read_checkpoint_info(path); })) return;
+    use(info);
+}
+
+}  // namespace
+}  // namespace evengrad::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    evengrad::fuzz::check({data, size});
+    return 0;
+}

@@ -1,0 +1,437 @@
+#include "hdf5_image.hpp"
+
+#include <array>
+#include <cstring>
+#include <numeric>
+
+namespace evengrad::fuzz {
+
+namespace {
+
+constexpr std::size_t most_raw_bytes = std::size_t{1} << 16;
+
+hid_t open_image(const std::string& bytes) {
+    static const hid_t access = [] {
+        const hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+        H5Pset_fapl_core(list, std::size_t{1} << 16, false);
+        H5Pset_libver_bounds(list, H5F_LIBVER_EARLIEST, H5F_LIBVER_V110);
+        return list;
+    }();
+    H5Pset_file_image(access, const_cast<char*>(bytes.data()), bytes.size());
+    return H5Fopen("image", H5F_ACC_RDWR, access);
+}
+
+/// Lengths that something may count too short, multiply too far, or believe.
+hsize_t some_length(Choices& choices) {
+    constexpr hsize_t lengths[] = {0,
+                                   1,
+                                   2,
+                                   3,
+                                   16,
+                                   257,
+                                   65535,
+                                   65536,
+                                   hsize_t{1} << 24,
+                                   (hsize_t{1} << 24) + 1,
+                                   hsize_t{1} << 31,
+                                   hsize_t{1} << 32,
+                                   hsize_t{1} << 40,
+                                   hsize_t{1} << 61,
+                                   hsize_t{1} << 62,
+                                   (hsize_t{1} << 63) - 1};
+    return lengths[choices.below(16)];
+}
+
+hid_t some_space(Choices& choices) {
+    const unsigned kind = choices.below(8);
+    if (kind == 0) return H5Screate(H5S_NULL);
+    if (kind == 1) return H5Screate(H5S_SCALAR);
+    const int rank = kind < 5 ? 1 : kind < 7 ? 2 : static_cast<int>(choices.below(32)) + 1;
+    hsize_t lengths[32], most[32];
+    const bool grows = choices.below(4) == 0;
+    for (int d = 0; d < rank; ++d) {
+        lengths[d] = some_length(choices);
+        most[d] = H5S_UNLIMITED;
+    }
+    return H5Screate_simple(rank, lengths, grows ? most : nullptr);
+}
+
+hid_t some_type(Choices& choices) {
+    const hid_t plain[] = {H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_STD_I32LE, H5T_STD_I64LE,
+                           H5T_STD_U8LE,   H5T_STD_U16LE,  H5T_STD_U32LE, H5T_STD_U64LE,
+                           H5T_IEEE_F32BE, H5T_STD_I64BE,  H5T_STD_B32LE, H5T_STD_REF_OBJ};
+    const unsigned kind = choices.below(22);
+    if (kind < 12) return H5Tcopy(plain[kind]);
+    hid_t type = -1;
+    switch (kind) {
+        case 12:
+        case 13:
+        case 14:
+            type = H5Tcopy(H5T_C_S1);
+            H5Tset_size(type, kind == 12 ? H5T_VARIABLE : 1 + choices.byte());
+            H5Tset_cset(type, kind == 14 ? H5T_CSET_ASCII : H5T_CSET_UTF8);
+            H5Tset_strpad(type, kind == 14 ? H5T_STR_NULLPAD : H5T_STR_NULLTERM);
+            return type;
+        case 15:
+            type = H5Tcreate(H5T_COMPOUND, 16);
+            H5Tinsert(type, "a", 0, H5T_STD_I64LE);
+            H5Tinsert(type, "b", 8, H5T_IEEE_F32LE);
+            return type;
+        case 16:
+            return H5Tvlen_create(H5T_STD_I32LE);
+        case 17:
+            return H5Tenum_create(H5T_STD_I32LE);
+        case 18:
+            return H5Tcreate(H5T_OPAQUE, 4);
+        case 19: {
+            const hsize_t length = 2;
+            return H5Tarray_create2(H5T_IEEE_F32LE, 1, &length);
+        }
+        case 20:  // 24 bits in 32
+            type = H5Tcopy(H5T_STD_I32LE);
+            H5Tset_precision(type, 24);
+            H5Tset_offset(type, 4);
+            return type;
+        default:  // half precision
+            type = H5Tcopy(H5T_IEEE_F32LE);
+            H5Tset_fields(type, 15, 10, 5, 0, 10);
+            H5Tset_size(type, 2);
+            return type;
+    }
+}
+
+hid_t some_storage(Choices& choices, hid_t space) {
+    const hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+    hsize_t lengths[32] = {}, chunk[32];
+    const int rank = std::max(H5Sget_simple_extent_ndims(space), 0);
+    H5Sget_simple_extent_dims(space, lengths, nullptr);
+    switch (choices.below(8)) {
+        case 0:
+        case 1:
+            H5Pset_layout(list, H5D_CONTIGUOUS);
+            H5Pset_alloc_time(list, H5D_ALLOC_TIME_LATE);
+            break;
+        case 2:
+            H5Pset_layout(list, H5D_COMPACT);
+            break;
+        case 3:
+            H5Pset_external(list, Hdf5Image::forbidden_file, 0, H5F_UNLIMITED);
+            break;
+        case 4:
+            H5Pset_virtual(list, space, Hdf5Image::forbidden_file, "/tokens", space);
+            break;
+        default: {
+            if (rank == 0) break;
+            const hsize_t most = choices.below(4) == 0 ? hsize_t{1} << 30 : 64;
+            for (int d = 0; d < rank; ++d)
+                chunk[d] = std::clamp<hsize_t>(lengths[d], 1, d == 0 ? most : 2);
+            H5Pset_chunk(list, rank, chunk);
+            if (choices.below(2) == 1) H5Pset_deflate(list, 9);
+            if (choices.below(4) == 1) H5Pset_fletcher32(list);
+            if (choices.below(8) == 1) H5Pset_scaleoffset(list, H5Z_SO_INT, 0);
+            break;
+        }
+    }
+    if (choices.below(2) == 1) {
+        const double fill = 1.5;
+        H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &fill);
+    }
+    return list;
+}
+
+/// Puts one value, often a nasty one, into numbers of `width` bytes.
+void change_element(std::string& elements, std::size_t width, Choices& choices) {
+    if (width == 0 || elements.size() < width) return;
+    const std::size_t count = elements.size() / width;
+    const unsigned at = choices.byte();
+    // Exactly for small datasets, spread out over large ones; the last one often matters.
+    const std::size_t index = at == 255 ? count - 1 : count <= 255 ? at % count : at * count / 255;
+    std::string value(width, '\0');
+    switch (choices.below(8)) {
+        case 0:
+            break;
+        case 1:
+            value[0] = 1;
+            break;
+        case 2:
+            value.assign(width, '\xFF');
+            break;
+        case 3:  // the largest signed
+            value.assign(width, '\xFF');
+            value.back() = '\x7F';
+            break;
+        case 4:  // the smallest signed, or -0
+            value.back() = '\x80';
+            break;
+        case 5:  // infinity, as float or double
+            if (width >= 4) value.replace(width - 2, 2, width == 4 ? "\x80\x7F" : "\xF0\x7F");
+            break;
+        case 6:
+            value = elements.substr(index * width, width);
+            value[choices.below(static_cast<unsigned>(width))] ^=
+                static_cast<char>(1U << choices.below(8));
+            break;
+        default:
+            for (char& byte : value) byte = static_cast<char>(choices.byte());
+    }
+    elements.replace(index * width, width, value);
+}
+
+void change_text(std::string& text, Choices& choices) {
+    static constexpr const char* values[] = {
+        "-1",   "0",    "1",        "2",       "3",          "256",    "257",
+        "1e9",  "4096", "65536",    "70000",   "2147483647", "1e400",  "9223372036854775807",
+        "null", "true", "\"byte\"", "\"ids\"", "{}",         "[1, 2]", "18446744073709551616"};
+    const unsigned at = choices.byte();
+    switch (choices.below(4)) {
+        case 0:
+            text = choices.take(choices.below(64));
+            break;
+        case 1:
+            if (!text.empty()) text.erase(at % text.size(), 1 + choices.below(32));
+            break;
+        case 2:
+            text.insert(text.empty() ? 0 : at % text.size(), choices.take(1 + choices.below(8)));
+            break;
+        default: {  // one of its numbers
+            constexpr std::string_view digits = "0123456789.-";
+            std::vector<std::pair<std::size_t, std::size_t>> numbers;
+            for (std::size_t begin = 0;
+                 (begin = text.find_first_of(digits, begin)) != std::string::npos;) {
+                const std::size_t end =
+                    std::min(text.find_first_not_of(digits, begin), text.size());
+                numbers.emplace_back(begin, end - begin);
+                begin = end;
+            }
+            if (numbers.empty()) break;
+            const auto& [begin, size] = numbers[at % numbers.size()];
+            text.replace(begin, size, values[choices.below(std::size(values))]);
+        }
+    }
+}
+
+/// Of a dataset or attribute, by the two calls that read and write it.
+template <class Read, class Write>
+void change_content(hid_t type, hid_t space, const Read& read, const Write& write,
+                    Choices& choices) {
+    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    const std::size_t width = H5Tget_size(type);
+    if (count <= 0 || width == 0 || static_cast<std::size_t>(count) > most_raw_bytes / width)
+        return;
+    if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
+        std::vector<char*> pointers(static_cast<std::size_t>(count));
+        if (read(type, pointers.data()) < 0) return;
+        const std::size_t which = choices.byte() % pointers.size();
+        std::string text = pointers[which] != nullptr ? pointers[which] : "";
+        change_text(text, choices);
+        std::vector<char*> changed = pointers;
+        changed[which] = choices.below(16) == 0 ? nullptr : text.data();
+        write(type, changed.data());
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, pointers.data());
+    } else if (H5Tget_class(type) != H5T_VLEN) {
+        std::string elements(static_cast<std::size_t>(count) * width, '\0');
+        if (read(type, elements.data()) < 0) return;
+        change_element(elements, width, choices);
+        write(type, elements.data());
+    }
+}
+
+void replace_by_dataset(hid_t file, const std::string& path, Choices& choices) {
+    const hid_t type = some_type(choices), space = some_space(choices);
+    const hid_t list = some_storage(choices, space);
+    const hid_t dataset =
+        H5Dcreate2(file, path.c_str(), type, space, H5P_DEFAULT, list, H5P_DEFAULT);
+    if (dataset >= 0) {
+        const hssize_t count = H5Sget_simple_extent_npoints(space);
+        const H5D_layout_t layout = H5Pget_layout(list);
+        const bool is_foreign = layout == H5D_VIRTUAL || H5Pget_external_count(list) > 0;
+        const bool is_number = H5Tget_class(type) == H5T_INTEGER ||
+                               H5Tget_class(type) == H5T_FLOAT || H5Tis_variable_str(type) <= 0;
+        if (!is_foreign && is_number && H5Tget_class(type) != H5T_VLEN && count > 0 &&
+            static_cast<std::size_t>(count) <= most_raw_bytes / H5Tget_size(type)) {
+            std::string elements(static_cast<std::size_t>(count) * H5Tget_size(type), '\0');
+            const std::string_view given = choices.take(choices.below(64));
+            elements.replace(0, std::min(given.size(), elements.size()),
+                             given.substr(0, elements.size()));
+            H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements.data());
+        }
+        H5Dclose(dataset);
+    }
+    H5Pclose(list);
+    H5Sclose(space);
+    H5Tclose(type);
+}
+
+void replace_attribute(hid_t object, const std::string& name, Choices& choices) {
+    H5Adelete(object, name.c_str());
+    if (choices.below(4) == 0) return;
+    const hid_t type = some_type(choices), space = some_space(choices);
+    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    if (count >= 0 && static_cast<std::size_t>(count) <= most_raw_bytes / 64 &&
+        H5Tget_size(type) <= 64) {
+        const hid_t attribute =
+            H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT);
+        if (attribute >= 0) {
+            if (H5Tget_class(type) != H5T_VLEN && H5Tis_variable_str(type) <= 0) {
+                std::string elements((static_cast<std::size_t>(count) + 1) * 64, '\0');
+                for (std::size_t i = 0; i < 8; ++i) elements[i] = static_cast<char>(choices.byte());
+                H5Awrite(attribute, type, elements.data());
+            }
+            H5Aclose(attribute);
+        }
+    }
+    H5Sclose(space);
+    H5Tclose(type);
+}
+
+}  // namespace
+
+herr_t Hdf5Image::add_object(hid_t file, const char* name, const H5O_info_t* info, void* objects) {
+    Object object;
+    object.path = name;
+    object.is_group = info->type == H5O_TYPE_GROUP;
+    const hid_t id = H5Oopen(file, name, H5P_DEFAULT);
+    for (hsize_t i = 0; i < info->num_attrs; ++i) {
+        char text[256];
+        H5Aget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, i, text, sizeof text, H5P_DEFAULT);
+        object.attributes.emplace_back(text);
+    }
+    H5Oclose(id);
+    static_cast<std::vector<Object>*>(objects)->push_back(object);
+    return 0;
+}
+
+Hdf5Image::Hdf5Image(std::string bytes) : bytes_(std::move(bytes)) {
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    const hid_t file = open_image(bytes_);
+    FUZZ_CHECK(file >= 0);
+    H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, add_object, &objects_,
+              H5O_INFO_BASIC | H5O_INFO_NUM_ATTRS);
+    H5Fclose(file);
+    FUZZ_CHECK(objects_.size() > 4);
+}
+
+void Hdf5Image::edit(hid_t file, Choices& choices) const {
+    const Object& object = objects_[choices.byte() % objects_.size()];
+    const char* const path = object.path.c_str();
+    const bool is_root = object.path == ".";
+    const unsigned kind = choices.below(16);
+    const hid_t id = H5Oopen(file, path, H5P_DEFAULT);
+    if (kind >= 6 && id >= 0) {
+        const bool of_attribute = !object.attributes.empty() && (object.is_group || kind >= 13);
+        if (of_attribute) {
+            const std::string& name = object.attributes[choices.byte() % object.attributes.size()];
+            if (kind % 2 == 0) {
+                replace_attribute(id, name, choices);
+            } else if (const hid_t attribute = H5Aopen(id, name.c_str(), H5P_DEFAULT);
+                       attribute >= 0) {
+                const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+                change_content(
+                    type, space, [&](hid_t t, void* data) { return H5Aread(attribute, t, data); },
+                    [&](hid_t t, const void* data) { H5Awrite(attribute, t, data); }, choices);
+                H5Sclose(space);
+                H5Tclose(type);
+                H5Aclose(attribute);
+            }
+        } else if (H5Iget_type(id) == H5I_DATASET) {
+            const hid_t type = H5Dget_type(id), space = H5Dget_space(id);
+            change_content(
+                type, space,
+                [&](hid_t t, void* data) {
+                    return H5Dread(id, t, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+                },
+                [&](hid_t t, const void* data) {
+                    H5Dwrite(id, t, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+                },
+                choices);
+            H5Sclose(space);
+            H5Tclose(type);
+        }
+    }
+    if (id >= 0) H5Oclose(id);
+    if (kind >= 6 || is_root) return;
+    const std::string& other = objects_[choices.byte() % objects_.size()].path;
+    if (kind == 5) {  // under another name, or in place of another object
+        H5Ldelete(file, other.c_str(), H5P_DEFAULT);
+        H5Lmove(file, path, file, other.c_str(), H5P_DEFAULT, H5P_DEFAULT);
+        return;
+    }
+    H5Ldelete(file, path, H5P_DEFAULT);
+    switch (kind) {
+        case 0:
+            break;
+        case 1: {
+            const hid_t group = H5Gcreate2(file, path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+            H5Gclose(group);
+            break;
+        }
+        case 2:
+            switch (choices.below(4)) {
+                case 0:
+                    H5Lcreate_soft(("/" + other).c_str(), file, path, H5P_DEFAULT, H5P_DEFAULT);
+                    break;
+                case 1:
+                    H5Lcreate_external(forbidden_file, "/tokens", file, path, H5P_DEFAULT,
+                                       H5P_DEFAULT);
+                    break;
+                case 2:
+                    H5Lcreate_ud(file, path, H5L_TYPE_UD_MIN, "x", 1, H5P_DEFAULT, H5P_DEFAULT);
+                    break;
+                default:  // perhaps of a group inside itself
+                    H5Lcreate_hard(file, other.c_str(), file, path, H5P_DEFAULT, H5P_DEFAULT);
+            }
+            break;
+        case 3: {
+            const hid_t type = some_type(choices);
+            H5Tcommit2(file, path, type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+            H5Tclose(type);
+            break;
+        }
+        default:
+            replace_by_dataset(file, path, choices);
+    }
+}
+
+std::string Hdf5Image::edited(Choices& choices,
+                              const std::function<void(hid_t file)>& repair) const {
+    const hid_t file = open_image(bytes_);
+    FUZZ_CHECK(file >= 0);
+    const bool repaired = choices.below(2) == 1;
+    constexpr int most_edits = 8;
+    for (int i = 0; i < most_edits && !choices.empty(); ++i) edit(file, choices);
+    if (repaired) repair(file);
+    FUZZ_CHECK(H5Fflush(file, H5F_SCOPE_LOCAL) >= 0);
+    std::string bytes(static_cast<std::size_t>(H5Fget_file_image(file, nullptr, 0)), '\0');
+    FUZZ_CHECK(H5Fget_file_image(file, bytes.data(), bytes.size()) >= 0);
+    FUZZ_CHECK(H5Fclose(file) >= 0);
+    H5Eclear2(H5E_DEFAULT);
+    return bytes;
+}
+
+std::string Hdf5Image::patched(Choices& choices) const {
+    std::string bytes = bytes_;
+    while (!choices.empty()) {
+        const std::size_t place = choices.byte() * 256 + choices.byte();
+        bytes[place * bytes.size() / 65536] = static_cast<char>(choices.byte());
+    }
+    return bytes;
+}
+
+std::string raw_elements(hid_t dataset) {
+    const hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
+    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    const std::size_t width = H5Tget_size(type);
+    const H5T_class_t kind = H5Tget_class(type);
+    std::string elements;
+    if ((kind == H5T_INTEGER || kind == H5T_FLOAT) && count > 0 &&
+        static_cast<std::size_t>(count) <= most_raw_bytes / width) {
+        elements.resize(static_cast<std::size_t>(count) * width);
+        if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements.data()) < 0)
+            elements.clear();
+    }
+    H5Sclose(space);
+    H5Tclose(type);
+    return elements;
+}
+
+}  // namespace evengrad::fuzz
