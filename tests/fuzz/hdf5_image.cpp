@@ -6,6 +6,8 @@
 
 namespace evengrad::fuzz {
 
+bool is_editing = false;
+
 namespace {
 
 constexpr std::size_t most_raw_bytes = std::size_t{1} << 16;
@@ -394,6 +396,7 @@ void Hdf5Image::edit(hid_t file, Choices& choices) const {
 
 std::string Hdf5Image::edited(Choices& choices,
                               const std::function<void(hid_t file)>& repair) const {
+    is_editing = true;
     const hid_t file = open_image(bytes_);
     FUZZ_CHECK(file >= 0);
     const bool repaired = choices.below(2) == 1;
@@ -405,6 +408,7 @@ std::string Hdf5Image::edited(Choices& choices,
     FUZZ_CHECK(H5Fget_file_image(file, bytes.data(), bytes.size()) >= 0);
     FUZZ_CHECK(H5Fclose(file) >= 0);
     H5Eclear2(H5E_DEFAULT);
+    is_editing = false;
     return bytes;
 }
 

@@ -18,7 +18,7 @@ namespace evengrad::fuzz {
 class Hdf5Image {
   public:
     /// What no reader may ever open: names in links, external storage and virtual datasets.
-    /// (A target that opens it ends: see forbidden_files.cpp.)
+    /// (A process that opens it ends, but for the edits themselves: see forbidden_files.cpp.)
     static constexpr const char* forbidden_file = "/tmp/evengrad-fuzz-forbidden.h5";
 
     explicit Hdf5Image(std::string bytes);
@@ -42,6 +42,9 @@ class Hdf5Image {
     std::string bytes_;
     std::vector<Object> objects_;  ///< all but the root's path
 };
+
+/// Whether edits are being made, which may meet a link that an earlier one left.
+extern bool is_editing;
 
 /// All elements of a dataset as the bytes that they are in the file; empty for strings and what is
 /// large.
