@@ -113,9 +113,10 @@ class Trainer {
     /// @collective Digest of weights, moments and resume state, on every rank.
     std::string digest();
 
-    /// Memory of one node, bytes, by part; this rank's scratch; and what rank 0 saves from.
+    /// Memory of one node, bytes, by part (the first three shared); this rank's scratch; and what
+    /// rank 0 saves from.
     struct Memory {
-        std::size_t weights, sums, moments, scratch_per_rank, snapshot;
+        std::size_t weights, sums, locks, moments, scratch_per_rank, snapshot;
     };
     Memory memory() const;   ///< @local
     int node_count() const;  ///< @local

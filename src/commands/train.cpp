@@ -8,6 +8,7 @@
 #include "commands/train_options.hpp"
 #include "commands/verbs.hpp"
 #include "kernels/blas.hpp"
+#include "report/dry_run.hpp"
 #include "report/metrics_file.hpp"
 #include "train/stop.hpp"
 #include <evengrad/checkpoint.hpp>
@@ -86,6 +87,12 @@ int train_command(const Communicator& world, const Arguments& arguments) {
     world.broadcast(std::span(&vocabulary, 1), 0);
     options.train.model.vocab_size = vocabulary;
 
+    if (options.dry_run) {
+        const DryRun run = look_ahead(world, options.train, options.loop, root ? &data : nullptr,
+                                      has_valid ? &valid : nullptr);
+        if (root) fmt::print("{}", dry_run_text(run));
+        return 0;
+    }
     Trainer trainer(world, options.train, root ? &data : nullptr);
     machine.ranks = world.size();
     machine.nodes = trainer.node_count();

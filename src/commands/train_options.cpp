@@ -33,6 +33,8 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("config", config_, "recipe: an INI file of these options; the command line beats it");
     table.add("print-config", print_config, true,
               "print the recipe of this very run, every option resolved, and don't train");
+    table.add("dry-run", dry_run, true,
+              "print parameters, memory, batches and disk of this run, and don't train");
     table.section("data");
     table.add_list("data", data,
                    "training data: prepared (FILE.h5), .txt, .jsonl or .bin, each also with .gz; "
@@ -100,6 +102,7 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add_rivals("micro-batch-size", "micro-batch-tokens");
     table.add_rivals("valid-data", "valid-fraction");
     table.add_rivals("resume", "overwrite");
+    table.add_rivals("print-config", "dry-run");
     table.means_nothing_with({"adam-beta1", "adam-beta2", "adam-eps"}, "optimizer", {"sgd"});
     table.means_nothing_with({"min-lr"}, "lr-decay-style", {"constant"});
     table.means_nothing_without({"eval-interval", "eval-iters", "early-stop-patience"},
@@ -108,7 +111,7 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.means_nothing_without({"early-stop-min-delta"}, {"early-stop-patience"});
     table.means_nothing_without({"override"}, {"resume"});
     table.only_on_command_line(
-        {"help", "config", "print-config", "overwrite", "resume", "override"});
+        {"help", "config", "print-config", "dry-run", "overwrite", "resume", "override"});
 }
 
 void TrainOptions::parse(const std::vector<std::string>& arguments) {
@@ -121,7 +124,7 @@ void TrainOptions::parse(const std::vector<std::string>& arguments) {
     interpret(problems);
     use_log_level(log_level_, problems);
     if (data.empty() && !print_config) problems.push_back("--data is missing: what to train on");
-    if (save_.empty() && !print_config)
+    if (save_.empty() && !print_config && !dry_run)
         problems.push_back("--save is missing: where to put checkpoints");
     if (!(valid_fraction >= 0.0 && valid_fraction < 1.0))
         problems.push_back(

@@ -27,7 +27,7 @@ struct TrainOptions {
     std::string tokenizer;
     double valid_fraction = 0.0;
     std::int64_t log_interval = 10;
-    bool help = false, print_config = false;
+    bool help = false, print_config = false, dry_run = false;
     OptionTable table;
 
   private:

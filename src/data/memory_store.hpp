@@ -16,6 +16,10 @@ class MemoryStore final : public TokenStore {
     void read(std::int64_t begin, std::span<std::int32_t> tokens,
               std::span<float> weights) const override;
     std::string place(std::int64_t document) const override;
+    std::size_t memory() const override {
+        return documents_.tokens.size() * (sizeof(std::int32_t) + sizeof(float)) +
+               (documents_.offsets.size() + documents_.lines.size()) * sizeof(std::int64_t);
+    }
     const std::string& digest() const override { return digest_; }
     const std::shared_ptr<const Tokenizer>& tokenizer() const override { return tokenizer_; }
     const std::string& name() const override { return documents_.source; }

@@ -34,6 +34,9 @@ class TokenStore {
     /// The file, as it was named.
     virtual const std::string& name() const = 0;
 
+    /// Bytes that it takes while it is there.
+    virtual std::size_t memory() const { return offsets().size_bytes(); }
+
     std::int64_t documents() const { return static_cast<std::int64_t>(offsets().size()) - 1; }
     std::int64_t tokens() const { return offsets().back(); }
 };

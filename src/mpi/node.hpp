@@ -65,6 +65,13 @@ class NodeMemory {
     std::unique_ptr<Impl> impl_;
 };
 
+/// Where the memory of a node of so many ranks comes from, and how much is free there.
+struct SharedMemoryRoom {
+    std::string folder;
+    std::int64_t free_bytes;  ///< the largest number where no limit is known: for one rank
+};
+SharedMemoryRoom shared_memory_room(int ranks);  ///< @local
+
 /// Numbers drawn once each by the ranks of a node: 0, 1, 2, ... Lives in NodeMemory.
 class Ticket {
   public:

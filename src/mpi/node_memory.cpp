@@ -78,6 +78,11 @@ bool populate(std::uintptr_t begin, std::uintptr_t end) {
 
 }  // namespace
 
+SharedMemoryRoom shared_memory_room(int ranks) {
+    const std::string folder = segment_folder();
+    return {folder, free_bytes(folder, ranks)};
+}
+
 struct NodeMemory::Impl {
     explicit Impl(Communicator communicator) : node(std::move(communicator)) {}
     ~Impl() { release(); }
@@ -137,9 +142,8 @@ NodeMemory::NodeMemory(const Communicator& node, std::size_t bytes, const std::s
                        other, purpose);
 
     // Node rank 0 looks; all ranks hear the same, so that all of them throw or none.
-    std::string folder = node.rank() == 0 ? segment_folder() : std::string();
+    auto [folder, room] = shared_memory_room(node.size());
     std::string host = Session::host_name();
-    std::int64_t room = node.rank() == 0 ? free_bytes(folder, node.size()) : 0;
     impl_->node.broadcast(folder, 0);
     impl_->node.broadcast(host, 0);
     impl_->node.broadcast(std::span(&room, 1), 0);

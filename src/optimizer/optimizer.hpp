@@ -25,6 +25,11 @@ struct UpdateRule {
 void update_elements(const UpdateRule& rule, bool decay, Index count, const float* gradient,
                      float* weights, float* exp_avg, float* exp_avg_sq);
 
+/// Values of state that an optimizer keeps a parameter.
+inline int moments_of(OptimizerKind kind) {
+    return kind == OptimizerKind::adamw ? 2 : 0;
+}
+
 /// Moments of the owned blocks and their update. Every block is worked on by itself, so the result
 /// doesn't depend on who owns what.
 class Optimizer {
@@ -40,7 +45,7 @@ class Optimizer {
                         std::span<float> weights);
 
     /// Number of moments kept per element: 0 (sgd) or 2 (adamw).
-    int moments() const { return config_.kind == OptimizerKind::adamw ? 2 : 0; }
+    int moments() const { return moments_of(config_.kind); }
     /// Moment 0 (exp_avg) or 1 (exp_avg_sq) of the owned blocks, end to end.
     std::span<float> moment(int which) { return which == 0 ? exp_avg_.span() : exp_avg_sq_.span(); }
     const OptimizerConfig& config() const { return config_; }

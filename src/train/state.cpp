@@ -6,33 +6,13 @@
 #include "base/digest.hpp"
 #include "checkpoint/save.hpp"
 #include "kernels/blas.hpp"
+#include "train/memory.hpp"
 #include "train/work.hpp"
 #include <evengrad/evaluate.hpp>
 
 namespace evengrad {
 
 namespace {
-
-std::vector<ElementRange> block_ranges(const ParameterTable& table) {
-    std::vector<ElementRange> ranges;
-    for (const Block& block : table.blocks()) ranges.push_back({block.begin, block.count});
-    return ranges;
-}
-
-std::size_t sum_bytes(const ParameterTable& table) {
-    return round_up(static_cast<std::size_t>(table.flat_size()) * sizeof(std::uint64_t),
-                    cache_line);
-}
-std::size_t weight_bytes(const ParameterTable& table) {
-    return round_up(static_cast<std::size_t>(table.flat_size()) * sizeof(float), cache_line);
-}
-std::size_t lock_count(const ParameterTable& table) {
-    return table.blocks().size() * static_cast<std::size_t>(NodeSum::lock_stride);
-}
-std::size_t store_bytes(const ParameterTable& table, NodeStore::Holds holds) {
-    const std::size_t sums = sum_bytes(table) + lock_count(table) * sizeof(std::uint32_t);
-    return weight_bytes(table) + cache_line + (holds == NodeStore::Holds::weights ? 0 : sums);
-}
 
 std::string describe(SequenceMode mode) {
     return mode == SequenceMode::stream ? "sequences stream" : "sequences documents";
@@ -48,14 +28,10 @@ std::string describe(const PlanConfig& plan) {
 }
 
 /// The configuration in force, before anything else is made; sets this process up for its work.
-TrainConfig begin(TrainConfig config) {
+TrainConfig begin(const TrainConfig& config) {
     set_arithmetic_mode();
     use_one_blas_thread();
-    config.plan.seq_length = config.model.seq_length;
-    config.plan.seed = config.seed;
-    const auto problems = config.validate();
-    if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
-    return config;
+    return config_in_force(config);
 }
 
 }  // namespace
@@ -75,18 +51,20 @@ std::vector<std::string> TrainConfig::validate() const {
 }
 
 NodeStore::NodeStore(const Topology& topology, const ParameterTable& table, Holds holds)
-    : memory_(topology.node(), store_bytes(table, holds),
+    : memory_(topology.node(),
+              holds == Holds::weights ? StoreSizes(table).without_sums() : StoreSizes(table).all(),
               holds == Holds::weights ? "weights" : "weights and gradient sums") {
+    const StoreSizes sizes(table);
     std::byte* at = memory_.bytes().data();
     const auto flat = static_cast<std::size_t>(table.flat_size());
     counter_ = reinterpret_cast<std::uint64_t*>(at);
-    at += cache_line;
+    at += sizes.counter;
     weights_ = {reinterpret_cast<float*>(at), flat};
-    at += weight_bytes(table);
+    at += sizes.weights;
     if (holds == Holds::weights) return;
     sums_ = {reinterpret_cast<std::uint64_t*>(at), flat};
-    at += sum_bytes(table);
-    locks_ = {reinterpret_cast<std::uint32_t*>(at), lock_count(table)};
+    at += sizes.sums;
+    locks_ = {reinterpret_cast<std::uint32_t*>(at), sizes.locks / sizeof(std::uint32_t)};
 }
 
 double monotonic_seconds() {
@@ -195,16 +173,9 @@ int Trainer::node_count() const {
 }
 
 Trainer::Memory Trainer::memory() const {
-    const ParameterTable& table = state_->table;
-    std::size_t owned = 0;  // by the ranks of this node
-    for (const int rank : state_->topology.ranks_of(state_->topology.node_index())) {
-        const BlockRun run = state_->ownership.of_rank(rank);
-        for (Index b = run.begin; b < run.end; ++b)
-            owned += static_cast<std::size_t>(table.blocks()[static_cast<std::size_t>(b)].count);
-    }
-    return {weight_bytes(table), sum_bytes(table),
-            owned * sizeof(float) * static_cast<std::size_t>(state_->optimizer.moments()),
-            state_->model.reserved_bytes(), snapshot_bytes(table, state_->optimizer.moments())};
+    const State& s = *state_;
+    return memory_of(s.topology, s.ownership, s.table, s.optimizer.moments(),
+                     s.topology.node_index(), s.model.reserved_bytes());
 }
 
 CheckpointState Trainer::State::checkpoint_state() const {

@@ -1,0 +1,15 @@
+// How large a checkpoint file will be.
+#pragma once
+
+#include <cstdint>
+
+#include <evengrad/checkpoint.hpp>
+
+namespace evengrad {
+
+/// Bytes of a checkpoint of this model after so many steps and evaluations; of `state` the texts
+/// count. Within 1 % of the file, which HDF5's own bookkeeping keeps from being exact. @local
+std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const CheckpointState& state,
+                             std::int64_t steps, std::int64_t evaluations);
+
+}  // namespace evengrad
