@@ -142,7 +142,10 @@ NodeMemory::NodeMemory(const Communicator& node, std::size_t bytes, const std::s
                        other, purpose);
 
     // Node rank 0 looks; all ranks hear the same, so that all of them throw or none.
-    auto [folder, room] = shared_memory_room(node.size());
+    // (Names of a structured binding can't be captured below, says clang 14.)
+    SharedMemoryRoom found = shared_memory_room(node.size());
+    std::string& folder = found.folder;
+    std::int64_t& room = found.free_bytes;
     std::string host = Session::host_name();
     impl_->node.broadcast(folder, 0);
     impl_->node.broadcast(host, 0);
