@@ -5,7 +5,7 @@ source "$(dirname "$0")/helpers.sh"
 
 cp "$pairs" "some pairs #1.jsonl"
 printf 'train-iters=5 # a recipe for AdamW, which the command line changes\nadam-beta1=0.5\n' > given.ini
-printf 'optimizer=adamw\nsave-interval=2\ndropout=0.1\n' >> given.ini
+printf 'optimizer=adamw\nsave-interval=2\nkeep-last=0\ndropout=0.1\n' >> given.ini
 run_options=(train --data "some pairs #1.jsonl" --valid-fraction 0.1 --eval-interval 3
     --config given.ini "${tiny[@]}")
 
