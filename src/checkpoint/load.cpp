@@ -39,6 +39,9 @@ TrainingHistory read_history(const hdf5::Group& root) {
     history.validation_loss.resize(history.validation_step.size());
     training.read("validation/validation_loss", {history.validation_step.size()},
                   std::span<double>(history.validation_loss));
+    history.validation_first = static_cast<std::int64_t>(history.validation_step.size());
+    // Checkpoints of the first version don't say what was evaluated.
+    if (!training.exists("validation/evaluated")) return history;
     history.validation_set = training.read_text("validation/evaluated", note_bytes);
     history.validation_first = training.read_scalar<std::int64_t>("validation/first_comparable");
     if (history.validation_first < 0 ||

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 
 #include <evengrad/error.hpp>
 
@@ -49,8 +48,8 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("overwrite", loop.overwrite, true, "replace an earlier run in the --save folder");
     table.add("resume", resume_, std::string(resume_here),
               "go on from this checkpoint or run folder; alone: from --save's latest");
-    table.add_list("override", overrides_,
-                   "options that may differ from the checkpoint's: NAME[,NAME...] of " +
+    table.add_list("override", loop.overrides,
+                   "options that may differ from the checkpoint's: NAME... of " +
                        fmt::format("{}", fmt::join(overridable_options, ", ")));
     table.add("save-interval", loop.save_interval, "steps between checkpoints; 0: only at the end");
     table.add("keep-last", loop.retention.keep_last, "newest checkpoints that stay; 0: all");
@@ -164,17 +163,11 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
     loop.options = table.recipe();
-    loop.overrides.clear();
-    for (const std::string& names : overrides_) {
-        std::istringstream list(names);
-        for (std::string name; std::getline(list, name, ',');) {
-            if (std::find(overridable_options.begin(), overridable_options.end(), name) ==
-                overridable_options.end())
-                problems.push_back(fmt::format("--override {}: can be {}", name,
-                                               fmt::join(overridable_options, ", ")));
-            loop.overrides.push_back(name);
-        }
-    }
+    for (const std::string& name : loop.overrides)
+        if (std::find(overridable_options.begin(), overridable_options.end(), name) ==
+            overridable_options.end())
+            problems.push_back(fmt::format("--override {}: can be {}", name,
+                                           fmt::join(overridable_options, ", ")));
     for (const auto& [name, value] : {std::pair{"save-interval", loop.save_interval},
                                       {"log-interval", log_interval},
                                       {"eval-interval", loop.eval_interval},

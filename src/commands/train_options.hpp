@@ -35,7 +35,6 @@ struct TrainOptions {
     void interpret(std::vector<std::string>& problems);
 
     std::string config_, sequences_ = "documents", optimizer_ = "adamw", decay_ = "cosine";
-    std::vector<std::string> overrides_;
     std::string save_, resume_, log_level_ = "info";
 };
 

@@ -81,7 +81,7 @@ void check_resume(const CheckpointInfo& checkpoint, const TrainConfig& config,
                  ? "name only what changes"
                  : fmt::format("give the options of the run that is resumed, or say that they may "
                                "change: --override {}",
-                               fmt::join(changed, ",")));
+                               fmt::join(changed, " ")));
     for (const std::string& warning : warnings) log_warning(warning);
 }
 

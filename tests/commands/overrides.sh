@@ -20,14 +20,14 @@ refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
 for ranks in 0 2; do
     refuses 1 $ranks "--seed is 5 in the checkpoint and 6 here" \
         "--global-batch-size is 24 in the checkpoint and 32 here" "--dropout is 0 in" \
-        "--override seed,dropout,global-batch-size" -- \
+        "--override seed dropout global-batch-size" -- \
         "${good[@]}" --save new --resume $first --seed 6 --global-batch-size 32 --dropout 0.5
 done
 refuses 1 0 "--data is tokens of digest" "--override data" -- \
     "${good[@]}" --save new --resume $first --data other.jsonl
 
 # What may change when it is named: one warning each, and it does change.
-succeeds 2 "${good[@]}" --save changed --resume $first --seed 6 --data other.jsonl --override data,seed
+succeeds 2 "${good[@]}" --save changed --resume $first --seed 6 --data other.jsonl --override data seed
 for text in "warning: --override seed: it was 5 up to step 2 and is 6 now" \
     "warning: --override data: it was tokens of digest" \
     "info: changed since the checkpoint: --data $pairs -> other.jsonl, --save run -> changed"; do
