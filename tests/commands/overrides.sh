@@ -3,7 +3,8 @@
 # usage: overrides.sh EVENGRAD SOURCE_DIR
 source "$(dirname "$0")/helpers.sh"
 
-good=(train --data "$pairs" "${tiny[@]}" --train-iters 4)
+other=(train "${tiny[@]}" --train-iters 4 --data other.jsonl)
+good=(train "${tiny[@]}" --train-iters 4 --data "$pairs")
 succeeds 2 "${good[@]}" --save run --save-interval 2
 head -c 60000 "$pairs" | sed '$d' > other.jsonl
 first=run/step-00000002.h5
@@ -24,17 +25,17 @@ for ranks in 0 2; do
         "${good[@]}" --save new --resume $first --seed 6 --global-batch-size 32 --dropout 0.5
 done
 refuses 1 0 "--data is tokens of digest" "--override data" -- \
-    "${good[@]}" --save new --resume $first --data other.jsonl
+    "${other[@]}" --save new --resume $first
 
 # What may change when it is named: one warning each, and it does change.
-succeeds 2 "${good[@]}" --save changed --resume $first --seed 6 --data other.jsonl --override data seed
+succeeds 2 "${other[@]}" --save changed --resume $first --seed 6 --override data seed
 for text in "warning: --override seed: it was 5 up to step 2 and is 6 now" \
     "warning: --override data: it was tokens of digest" \
     "info: changed since the checkpoint: --data $pairs -> other.jsonl, --save run -> changed"; do
     [ "$(grep -cF -e "$text" err)" = 1 ] || { fail "$last: '$text' isn't said once"; cat err; }
 done
 [ "$(digest_of changed)" != "$(digest_of run)" ] || fail "$last: changed nothing"
-succeeds 0 "${good[@]}" --save alike --resume $first --seed 6 --data other.jsonl --override data --override seed
+succeeds 0 "${other[@]}" --save alike --resume $first --seed 6 --override data --override seed
 [ "$(digest_of changed)" = "$(digest_of alike)" ] || fail "$last: another digest"
 
 # Given but never used.
