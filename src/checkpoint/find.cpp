@@ -41,8 +41,10 @@ fs::path find_checkpoint(const fs::path& path) {
     std::error_code failed;
     const fs::path candidate = fs::is_directory(path, failed) ? path / "latest" : path;
     if (!fs::is_regular_file(candidate, failed))
-        throw Error(fmt::format("there is no checkpoint at {}", candidate.string()),
-                    "name a checkpoint file (step-....h5) or the folder of a run that has saved");
+        throw Error(
+            fmt::format("there is no checkpoint at {}", candidate.string()),
+            "name a checkpoint file (step-....h5) or the folder of a run that has saved; one that "
+            "ended before its first checkpoint is started anew with --overwrite");
     return fs::canonical(candidate);
 }
 

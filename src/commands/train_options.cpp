@@ -109,6 +109,8 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.means_nothing_without({"early-stop-patience"}, {"eval-interval"});
     table.means_nothing_without({"early-stop-min-delta"}, {"early-stop-patience"});
     table.means_nothing_without({"override"}, {"resume"});
+    table.means_nothing_without({"keep-last"}, {"save-interval", "eval-interval"});
+    table.means_nothing_without({"keep-every"}, {"save-interval"});
     table.only_on_command_line(
         {"help", "config", "print-config", "dry-run", "overwrite", "resume", "override"});
 }
