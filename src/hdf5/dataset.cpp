@@ -12,6 +12,8 @@ namespace {
 
 // The library holds one decompressed chunk in memory. Ours are 1 MiB; a hostile file may say 4 GiB.
 constexpr std::uint64_t most_chunk_bytes = std::uint64_t{256} << 20;
+// It also keeps some kilobytes for each chunk that it reads, even one that was never written.
+constexpr std::uint64_t most_chunks = 16384;
 
 /// Refuses what would read other files, or far more memory than the dataset has.
 void check_layout(hid_t dataset, const TypeHandle& type, const Place& place) {
@@ -33,6 +35,14 @@ void check_layout(hid_t dataset, const TypeHandle& type, const Place& place) {
         if (element_count(chunk) > most_chunk_bytes / H5Tget_size(type.id()))
             throw Error(
                 fmt::format("{}: its chunks {} are too large", describe(place), to_string(chunk)));
+        const SpaceHandle space(check(H5Dget_space(dataset), "H5Dget_space", place));
+        const Shape shape = shape_of(space.id(), place);
+        Shape count = shape;
+        for (std::size_t d = 0; d < std::min(count.size(), chunk.size()); ++d)
+            if (chunk[d] > 0) count[d] = shape[d] / chunk[d] + (shape[d] % chunk[d] != 0 ? 1 : 0);
+        if (element_count(count) > most_chunks)
+            throw Error(fmt::format("{}: has the shape {} in too many chunks {}", describe(place),
+                                    to_string(shape), to_string(chunk)));
     }
 }
 

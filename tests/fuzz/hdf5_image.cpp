@@ -60,7 +60,9 @@ void replace_by_dataset(hid_t file, const std::string& path, Choices& choices) {
         const bool is_foreign = layout == H5D_VIRTUAL || H5Pget_external_count(list) > 0;
         const bool is_number = H5Tget_class(type) == H5T_INTEGER ||
                                H5Tget_class(type) == H5T_FLOAT || H5Tis_variable_str(type) <= 0;
-        if (!is_foreign && is_number && H5Tget_class(type) != H5T_VLEN && count > 0 &&
+        // The library takes its time, and memory, for each of many chunks.
+        const bool is_slow = layout == H5D_CHUNKED && count > 1024;
+        if (!is_foreign && !is_slow && is_number && H5Tget_class(type) != H5T_VLEN && count > 0 &&
             static_cast<std::size_t>(count) <= most_raw_bytes / H5Tget_size(type)) {
             std::string elements(static_cast<std::size_t>(count) * H5Tget_size(type), '\0');
             const std::string_view given = choices.take(choices.below(64));

@@ -173,10 +173,11 @@ TEST(HdfRefusal, HugeShapesCostNothing) {
     {
         RawFile raw(folder / "a.h5");
         const std::array<hsize_t, 2> shape{hsize_t{1} << 31, hsize_t{1} << 20};
-        const std::array<hsize_t, 2> chunk{1 << 15, 1 << 14};
+        const std::array<hsize_t, 2> chunk{1 << 15, 1 << 14}, tiny{16, 16};
         const hid_t huge = H5Screate_simple(2, shape.data(), nullptr);
-        H5Pset_chunk(raw.creation, 2, std::array<hsize_t, 2>{16, 16}.data());
         raw.dataset_in(huge, "huge", H5T_IEEE_F32LE, nullptr);
+        H5Pset_chunk(raw.creation, 2, tiny.data());
+        raw.dataset_in(huge, "many", H5T_IEEE_F32LE, nullptr);
         H5Pset_chunk(raw.creation, 2, chunk.data());
         raw.dataset_in(huge, "chunks", H5T_IEEE_F32LE, nullptr);
         H5Sclose(huge);
@@ -192,6 +193,8 @@ TEST(HdfRefusal, HugeShapesCostNothing) {
     EXPECT_THROW(root.read("huge", {4}, std::span<float>(four)), Error);
     EXPECT_TRUE(contains(message_of<Error>([&] { root.open_dataset("chunks"); }),
                          {"chunks [32768, 16384] are too large"}));
+    EXPECT_TRUE(
+        contains(message_of<Error>([&] { root.open_dataset("many"); }), {"too many chunks"}));
 }
 
 TEST(HdfRefusal, OneTextNamedManyTimes) {
