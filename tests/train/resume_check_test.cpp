@@ -86,7 +86,7 @@ TEST(ResumeCheck, R20_WhatDecidesTheResultIsRefusedNamingBothValuesUnlessOverrid
          "--global-batch-size is 24 in the checkpoint and 32 here",
          "--micro-batch-size is 4 in the checkpoint and unset here",
          "--micro-batch-tokens is unset in the checkpoint and 96 here",
-         "--override data,seed,dropout,sequences,global-batch-size,micro-batch-size,"
+         "--override data seed dropout sequences global-batch-size micro-batch-size "
          "micro-batch-tokens"}));
     EXPECT_TRUE(
         contains(resume.refusal({"data", "sequences", "global-batch-size", "micro-batch-size",
