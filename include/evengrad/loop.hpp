@@ -90,8 +90,8 @@ class Observer {
 RunEnd run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
                     const std::vector<Observer*>& observers);
 
-/// @collective Puts the trainer where a checkpoint was, on any number of ranks. Architecture and
-/// optimizer must be those of the checkpoint, and overridable_options unless `overrides` names
+/// @collective Puts the trainer where a checkpoint was, on any number of ranks. Architecture,
+/// optimizer and loss reduction must be those of the checkpoint, and overridable_options unless `overrides` names
 /// them; rank 0 reads, and its arguments count. Of a folder it is the newest checkpoint that is
 /// sound (open_checkpoint). Returns the file, on rank 0. @throws Error naming both values where
 /// they differ.

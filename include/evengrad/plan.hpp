@@ -20,12 +20,40 @@ enum class SequenceMode {
     stream,     ///< all documents end to end, cut every seq_length tokens
 };
 
+/// How the losses of a global batch's tokens become the one number that is minimized. With w_t the
+/// weight that the data give token t, l_t its loss, and W(x) the weights in x added up:
+///
+///     token-mean        sum_t w_t l_t / W(batch)
+///     sequence-mean     mean over sequences s with W(s) > 0 of sum_{t in s} w_t l_t / W(s)
+///     sum               sum_t w_t l_t
+///     constant:C        sum_t w_t l_t / (C x sequences): Liu et al., "Understanding R1-Zero-like
+///                       training" (Dr. GRPO), 2025
+///     micro-batch-mean  mean over micro-batches k with W(k) > 0 of sum_{t in k} w_t l_t / W(k)
+///     rank-mean:R       the same over R pretended ranks, to which micro-batches are dealt in turn
+///
+/// The last two are how trainers got it wrong: what they minimize depends on how the work is cut.
+struct LossReduction {
+    enum class Kind { token_mean, sequence_mean, sum, constant, micro_batch_mean, rank_mean };
+    Kind kind = Kind::token_mean;
+    double constant = 0.0;   ///< C, tokens
+    std::int64_t ranks = 0;  ///< R
+
+    /// @throws Error for anything that isn't one of the above, with C > 0 and R >= 1.
+    static LossReduction parse(const std::string& text);
+    std::string text() const;  ///< what parse() reads
+    /// Whether it averages averages over parts of the batch that have no meaning by themselves.
+    bool is_mean_of_means() const {
+        return kind == Kind::micro_batch_mean || kind == Kind::rank_mean;
+    }
+};
+
 struct PlanConfig {
     SequenceMode sequences = SequenceMode::documents;
     std::int64_t seq_length = 128;        ///< tokens; Trainer takes the model's
     std::int64_t global_batch_size = 32;  ///< sequences a step
     std::int64_t micro_batch_size = 4;    ///< sequences a micro-batch; unused with the next
     std::int64_t micro_batch_tokens = 0;  ///< tokens a micro-batch at most; 0: count sequences
+    LossReduction reduction;              ///< of training; what is held out has its token mean
     std::uint64_t seed = 1234;            ///< Trainer takes TrainConfig::seed
 
     std::vector<std::string> validate() const;  ///< all problems at once
@@ -103,6 +131,10 @@ struct StepPlan {
                 std::span<const std::int64_t> ids, std::span<const std::int32_t> keys);
 };
 
+/// Turns a plan under token mean into one under another reduction: token weights, their sums and
+/// the denominator. Each weight is rounded to float once; the order of sums is the plan's. @local
+void apply_reduction(const LossReduction& reduction, StepPlan& plan);
+
 /// The global batches of a training run, step by step. An epoch's last batch may be short (R4).
 ///
 /// Without shares an epoch is every sequence once, in an order that seed and epoch choose. With
@@ -117,10 +149,10 @@ class Planner {
     const Sequences& sequences() const { return sequences_; }
     /// Draws that each part gives an epoch: [parts].
     const std::vector<std::int64_t>& draws() const { return draws_; }
-    /// The plan of step `step` (0-based), token mean: a token's weight is the data's, the
-    /// denominator their sum.
+    /// The plan of step `step` (0-based), under the configured reduction.
     StepPlan plan(std::int64_t step) const;
-    /// These sequences, by number, as one plan: for evaluation.
+    /// These sequences, by number, as one plan under token mean: a token's weight is the data's,
+    /// the denominator their sum. For evaluation.
     StepPlan plan_of(const std::vector<std::int64_t>& ids) const;
 
   private:

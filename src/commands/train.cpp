@@ -93,6 +93,16 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         if (root) fmt::print("{}", dry_run_text(run));
         return 0;
     }
+    if (root && options.train.plan.reduction.is_mean_of_means())
+        log_warning(
+            fmt::format("--loss-reduction {} averages averages: how much a token weighs "
+                        "depends on which others it shares a {} with, so the result depends "
+                        "on how the work is cut",
+                        options.train.plan.reduction.text(),
+                        options.train.plan.reduction.kind == LossReduction::Kind::rank_mean
+                            ? "rank"
+                            : "micro-batch"),
+            "it is there to be compared with; token-mean weighs every token alike");
     Trainer trainer(world, options.train, root ? &data : nullptr);
     machine.ranks = world.size();
     machine.nodes = trainer.node_count();

@@ -70,6 +70,9 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("micro-batch-size", plan.micro_batch_size, "sequences a micro-batch");
     table.add("micro-batch-tokens", plan.micro_batch_tokens,
               "instead: tokens a micro-batch at most (a longer sequence gets its own)");
+    table.add("loss-reduction", loss_reduction_,
+              "token-mean, sequence-mean, sum, constant:C (the sum by C tokens a sequence), or, to "
+              "compare, the mistakes micro-batch-mean and rank-mean:R");
     table.section("optimizer");
     table.add("train-iters", schedule.train_iters, "steps");
     table.add("optimizer", optimizer_, "adamw or sgd");
@@ -162,6 +165,11 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
         "lr-decay-style", decay_, train.schedule.decay,
         {{"constant", LrDecay::constant}, {"linear", LrDecay::linear}, {"cosine", LrDecay::cosine}},
         problems);
+    try {
+        train.plan.reduction = LossReduction::parse(loss_reduction_);
+    } catch (const Error& error) {
+        problems.emplace_back(error.what());
+    }
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
     loop.options = table.recipe();

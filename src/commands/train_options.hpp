@@ -35,6 +35,7 @@ struct TrainOptions {
     void interpret(std::vector<std::string>& problems);
 
     std::string config_, sequences_ = "documents", optimizer_ = "adamw", decay_ = "cosine";
+    std::string loss_reduction_ = "token-mean";
     std::string save_, resume_, log_level_ = "info";
 };
 

@@ -170,6 +170,7 @@ StepPlan Planner::plan(std::int64_t step) const {
     std::vector<std::int64_t> ids;
     for (std::int64_t i = first; i < last; ++i) ids.push_back(draw(epoch, i));
     StepPlan plan = plan_of(ids);
+    apply_reduction(config_.reduction, plan);
     plan.step = step;
     plan.epoch = epoch;
     return plan;

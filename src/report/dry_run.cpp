@@ -63,7 +63,7 @@ double balance_of(const std::vector<double>& costs, const Topology& topology) {
 struct Seen {
     std::vector<double> micro_batches, tokens, loss_tokens, balance;
     std::vector<double> micro_batch_tokens, micro_batch_loss_tokens;
-    double mean_of_means = 1.0;
+    double weight_ratio = 1.0, mean_of_means = 1.0;
     std::size_t scratch = 0;
 
     void look_at(const StepPlan& plan, const GptConfig& config, const Gpt<float>& model,
@@ -76,23 +76,33 @@ void Seen::look_at(const StepPlan& plan, const GptConfig& config, const Gpt<floa
     tokens.push_back(static_cast<double>(plan.tokens.size()));
     loss_tokens.push_back(static_cast<double>(plan.total_loss_tokens()));
     std::vector<double> costs;
-    MicroBatchSize largest;          // of this step, for which a run makes room at once
-    double least = 0.0, most = 0.0;  // weight of a micro-batch's tokens
+    MicroBatchSize largest;  // of this step, for which a run makes room at once
+    // Weights of a token as it is, and under a mean of means.
+    double least = 0.0, most = 0.0, least_of_means = 0.0, most_of_means = 0.0;
+    const auto include = [](double weight, double& lowest, double& highest) {
+        if (weight <= 0.0) return;
+        lowest = lowest == 0.0 ? weight : std::min(lowest, weight);
+        highest = std::max(highest, weight);
+    };
     for (std::int64_t k = 0; k < plan.size(); ++k) {
         const MicroBatch batch = plan.micro_batch(k);
-        const double weight = plan.weight[static_cast<std::size_t>(k)];
         micro_batch_tokens.push_back(static_cast<double>(batch.tokens.size()));
         micro_batch_loss_tokens.push_back(
             static_cast<double>(plan.loss_tokens[static_cast<std::size_t>(k)]));
         costs.push_back(micro_batch_cost(config, batch));
         largest.include(MicroBatchSize::of(batch));
-        if (weight <= 0.0) continue;
-        least = least == 0.0 ? weight : std::min(least, weight);
-        most = std::max(most, weight);
+        const double sum = plan.weight[static_cast<std::size_t>(k)];
+        for (const float weight : batch.weights) {
+            include(static_cast<double>(weight), least, most);
+            if (weight > 0.0f)
+                include(static_cast<double>(weight) / sum, least_of_means, most_of_means);
+        }
     }
     scratch = std::max(scratch, model.scratch_bytes(largest, true));
     balance.push_back(balance_of(costs, topology));
-    if (least > 0.0) mean_of_means = std::max(mean_of_means, most / least);
+    if (least == 0.0) return;
+    weight_ratio = std::max(weight_ratio, most / least);
+    mean_of_means = std::max(mean_of_means, most_of_means / least_of_means);
 }
 
 /// Steps up to `last` that are multiples of one of two intervals (0: of none), and `last` itself.
@@ -188,6 +198,8 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
     run.micro_batch_tokens = Spread::of(seen.micro_batch_tokens);
     run.micro_batch_loss_tokens = Spread::of(seen.micro_batch_loss_tokens);
     run.balance = Spread::of(seen.balance);
+    run.reduction = config.plan.reduction;
+    run.weight_ratio = seen.weight_ratio;
     run.mean_of_means = seen.mean_of_means;
 
     run.kinds = kinds_of(table);
@@ -273,11 +285,15 @@ std::string dry_run_text(const DryRun& run) {
     text += fmt::format(
         "balance    ranks busy {:.1f} % of the time (median; worst step {:.1f} %), by operations\n",
         100.0 * run.balance.median, 100.0 * run.balance.min);
-    if (run.mean_of_means > 1.0)
-        text += fmt::format(
-            "weights    all tokens weigh the same; a mean of micro-batch means would weigh some "
-            "{:.3g} times others\n",
-            run.mean_of_means);
+    const std::string weights =
+        run.weight_ratio > 1.0
+            ? fmt::format("some tokens weigh {:.3g} times others in a step", run.weight_ratio)
+            : "all tokens weigh the same";
+    text += fmt::format("weights    {}: {}", run.reduction.text(), weights);
+    if (run.reduction.kind == LossReduction::Kind::token_mean && run.mean_of_means > 1.0)
+        text += fmt::format("; a mean of micro-batch means would weigh some {:.3g} times others",
+                            run.mean_of_means);
+    text += '\n';
     text += fmt::format(
         "checkpoint {}{}\n", bytes(run.checkpoint),
         run.saves

@@ -44,8 +44,9 @@ struct DryRun {
     Spread micro_batch_tokens, micro_batch_loss_tokens;
     /// Share of the compute phase that ranks would be busy, by floating-point operations.
     Spread balance;
-    /// The largest ratio of two tokens' weights in one step if micro-batches were averaged each by
-    /// itself first (R1); here it is 1.
+    LossReduction reduction;
+    double weight_ratio = 1.0;  ///< of two tokens' weights in one step, the largest
+    /// The same if micro-batches were averaged each by itself first (R1).
     double mean_of_means = 1.0;
 
     std::size_t checkpoint = 0;            ///< bytes of the last one

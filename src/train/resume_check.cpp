@@ -13,11 +13,13 @@ namespace evengrad {
 
 namespace {
 
-/// The value of each option in overridable_options that is set, as text.
+/// The value of each option in overridable_options that is set, and of loss-reduction, as text.
 std::map<std::string, std::string> deciding_options(const CheckpointState& state,
                                                     const GptConfig& model) {
     std::map<std::string, std::string> values{{"seed", std::to_string(state.seed)},
-                                              {"dropout", fmt::format("{}", model.dropout)}};
+                                              {"dropout", fmt::format("{}", model.dropout)},
+                                              // Checkpoints from before there was a choice.
+                                              {"loss-reduction", LossReduction().text()}};
     if (!state.data_digest.empty()) values["data"] = "tokens of digest " + state.data_digest;
     // "sequences stream, global-batch-size 32, ..."
     std::istringstream batches(state.batches);
@@ -51,10 +53,12 @@ void check_resume(const CheckpointInfo& checkpoint, const TrainConfig& config,
     if (!here.data_digest.empty())
         must_be_same("the tokenizer", checkpoint.state.tokenizer.describe(),
                      here.tokenizer.describe(), problems);
-    if (!problems.empty()) fail("give the options of the run that is resumed");
-
     const auto before = deciding_options(checkpoint.state, checkpoint.model);
     const auto now = deciding_options(here, config.model);
+    must_be_same("--loss-reduction", before.at("loss-reduction"), now.at("loss-reduction"),
+                 problems);
+    if (!problems.empty()) fail("give the options of the run that is resumed");
+
     const auto value = [](const auto& values, const char* name) {
         const auto found = values.find(name);
         return found == values.end() ? std::string("unset") : found->second;

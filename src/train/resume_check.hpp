@@ -12,7 +12,7 @@ namespace evengrad {
 /// Compares a checkpoint with the run that wants to go on from it: `config`, and the state `here`
 /// that it would save itself (without data: an empty digest, and data aren't compared).
 ///
-/// Architecture, optimizer and tokenizer must be the same. Of options that decide which tokens a
+/// Architecture, optimizer, tokenizer and loss reduction must be the same. Of options that decide which tokens a
 /// step sees and how they count (overridable_options), those named in `overrides` may differ, which
 /// is then said as a warning. All others are free to change. @local
 /// @throws Error naming both values of everything that differs, or an override of nothing.

@@ -18,13 +18,14 @@ std::string describe(SequenceMode mode) {
     return mode == SequenceMode::stream ? "sequences stream" : "sequences documents";
 }
 
-/// What decides which sequences a step gets and how they are cut, as options that are set: exact
-/// resume needs the same (train/resume_check.hpp).
+/// What decides which sequences a step gets, how they are cut and how their losses count, as
+/// options that are set: exact resume needs the same (train/resume_check.hpp).
 std::string describe(const PlanConfig& plan) {
     const bool by_tokens = plan.micro_batch_tokens > 0;
-    return fmt::format("{}, global-batch-size {}, micro-batch-{} {}", describe(plan.sequences),
-                       plan.global_batch_size, by_tokens ? "tokens" : "size",
-                       by_tokens ? plan.micro_batch_tokens : plan.micro_batch_size);
+    return fmt::format(
+        "{}, global-batch-size {}, micro-batch-{} {}, loss-reduction {}", describe(plan.sequences),
+        plan.global_batch_size, by_tokens ? "tokens" : "size",
+        by_tokens ? plan.micro_batch_tokens : plan.micro_batch_size, plan.reduction.text());
 }
 
 /// The configuration in force, before anything else is made; sets this process up for its work.

@@ -43,6 +43,7 @@ refuses_options "--micro-batch-tokens must be at least 1, not -2" --micro-batch-
 refuses_options "--seq-length must be between 1 and" --seq-length 0
 refuses_options "--dropout must be at least 0 and below 1, not 1.5" --dropout 1.5
 refuses_options "--optimizer can be adamw, sgd, not 'adam'" --optimizer adam
+refuses_options "--loss-reduction mean: can be token-mean, sequence-mean, sum" --loss-reduction mean
 refuses_options "--sequences can be documents, stream, not 'lines'" --sequences lines
 refuses_options "--log-interval must be at least 0, not -1" --log-interval -1
 refuses_options "--clip-grad must be at least 0, not -1" --clip-grad -1

@@ -16,6 +16,17 @@ for ranks in 0 2; do
 done
 refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
     "${good[@]}" --save new --resume $first --optimizer sgd --override seed
+refuses 1 2 "--loss-reduction is token-mean in the checkpoint and sequence-mean here" -- \
+    "${good[@]}" --save new --resume $first --loss-reduction sequence-mean
+
+# The reduction is kept with the run, and a mistake is offered with a loud notice only.
+succeeds 2 "${good[@]}" --save means --loss-reduction rank-mean:4 --save-interval 2
+grep -q '^evengrad: warning: --loss-reduction rank-mean:4 averages averages' err ||
+    fail "no notice: $(cat err)"
+refuses 1 0 "--loss-reduction is rank-mean:4 in the checkpoint and rank-mean:2 here" -- \
+    "${good[@]}" --save new --resume means/step-00000002.h5 --loss-reduction rank-mean:2
+succeeds 3 "${good[@]}" --save again --resume means/step-00000002.h5 --loss-reduction rank-mean:4
+[ "$(digest_of again)" = "$(digest_of means)" ] || fail "rank-mean:4 depends on the real ranks"
 
 # What decides the result: both values, and how to go on all the same.
 for ranks in 0 2; do

@@ -1,5 +1,6 @@
 // The gradient through the integer sums against double precision, one process, plain sums.
 #include <filesystem>
+#include <set>
 
 #include "train/sums_of_ranks.hpp"
 #include "train/tiny_run.hpp"
@@ -142,26 +143,32 @@ TEST(StepGradient, R4R18EveryStepIsDividedByItsOwnTokens) {
     const Dataset data{uneven_documents(19, 90, 5)};
     TrainConfig config = plain_sgd(0.1);
     config.plan.global_batch_size = 8;
-    const Planner planner(data, config.plan);
     const ParameterTable table(config.model);
-    Trainer trainer(world(), config, &data);
-    for (std::int64_t step = 0; step < 6; ++step) {
-        const StepPlan plan = planner.plan(step);
-        const std::vector<float> before(trainer.weights().begin(), trainer.weights().end());
-        const StepRecord record = trainer.step();
-        EXPECT_EQ(record.step, step + 1);
-        EXPECT_EQ(record.sequences, step % 3 == 2 ? 3 : 8);
-        EXPECT_EQ(record.loss_tokens, plan.total_loss_tokens());
-        auto [loss, gradient] = reference(config.model, table, before, plan);
-        for (double& value : gradient) value /= plan.denominator;
-        // What float weights can show of an update; the gradient itself is measured above.
-        const auto error =
-            gradient_error(table, applied(before, trainer.weights(), config.schedule.lr), gradient);
-        EXPECT_LT(error.overall, 2e-5) << "step " << record.step;
-        ASSERT_TRUE(record.loss.has_value());
-        EXPECT_NEAR(*record.loss / (loss / plan.denominator), 1.0, tolerance);
-        EXPECT_NEAR(record.grad_norm / difference(gradient, gradient, 0, table.flat_size()).second,
-                    1.0, tolerance);
+    for (const char* reduction :
+         {"token-mean", "sequence-mean", "constant:9", "micro-batch-mean", "rank-mean:3"}) {
+        SCOPED_TRACE(reduction);
+        config.plan.reduction = LossReduction::parse(reduction);
+        const Planner planner(data, config.plan);
+        Trainer trainer(world(), config, &data);
+        for (std::int64_t step = 0; step < 6; ++step) {
+            const StepPlan plan = planner.plan(step);
+            const std::vector<float> before(trainer.weights().begin(), trainer.weights().end());
+            const StepRecord record = trainer.step();
+            EXPECT_EQ(record.step, step + 1);
+            EXPECT_EQ(record.sequences, step % 3 == 2 ? 3 : 8);
+            EXPECT_EQ(record.loss_tokens, plan.total_loss_tokens());
+            auto [loss, gradient] = reference(config.model, table, before, plan);
+            for (double& value : gradient) value /= plan.denominator;
+            // What float weights can show of an update; the gradient itself is measured above.
+            const auto error = gradient_error(
+                table, applied(before, trainer.weights(), config.schedule.lr), gradient);
+            EXPECT_LT(error.overall, 2e-5) << "step " << record.step;
+            ASSERT_TRUE(record.loss.has_value());
+            EXPECT_NEAR(*record.loss / (loss / plan.denominator), 1.0, tolerance);
+            EXPECT_NEAR(
+                record.grad_norm / difference(gradient, gradient, 0, table.flat_size()).second, 1.0,
+                tolerance);
+        }
     }
 }
 
@@ -179,27 +186,37 @@ TEST(Trainer, RefusesTokensOutsideTheVocabulary) {
     EXPECT_THROW(trainer.evaluate(&good), Error);
 }
 
-TEST(StepGradient, R14FiniteDifferenceOfTheLoggedLossIsTheGradient) {
-    // One batch holds all data, so each step logs the loss of the same sequences.
+TEST(StepGradient, R14FiniteDifferenceOfTheLoggedLossIsTheGradientUnderEachReduction) {
+    // One batch holds all data, so each step logs the loss of the same sequences. (A mean of means
+    // would be another function each step, since the epoch's order decides who shares a mean.)
     const Dataset data{uneven_documents(24, 90, 5)};
-    const double lr = 0.001;
-    Trainer trainer(world(), plain_sgd(lr), &data);
-    std::vector<std::vector<float>> weights;
-    std::vector<StepRecord> records;
-    for (int i = 0; i < 3; ++i) {
-        weights.emplace_back(trainer.weights().begin(), trainer.weights().end());
-        records.push_back(trainer.step());
+    std::set<double> losses;
+    for (const char* reduction : {"token-mean", "sequence-mean", "sum", "constant:50"}) {
+        // The step is as long as under token mean, or nothing could be seen.
+        const double lr = reduction == std::string("sum") ? 1e-6 : 1e-3;
+        TrainConfig config = plain_sgd(lr);
+        config.plan.reduction = LossReduction::parse(reduction);
+        Trainer trainer(world(), config, &data);
+        std::vector<std::vector<float>> weights;
+        std::vector<StepRecord> records;
+        for (int i = 0; i < 3; ++i) {
+            weights.emplace_back(trainer.weights().begin(), trainer.weights().end());
+            records.push_back(trainer.step());
+        }
+        const auto first = applied(weights[0], weights[1], lr);
+        const auto second = applied(weights[1], weights[2], lr);
+        double slope = 0.0;  // mean of both ends' slopes along the step: the error is third order
+        for (std::size_t i = 0; i < first.size(); ++i)
+            slope += 0.5 * first[i] * (first[i] + second[i]);
+        const double fall = (*records[0].loss - *records[1].loss) / lr;
+        EXPECT_GT(fall, 0.01) << reduction;
+        EXPECT_NEAR(fall / slope, 1.0, 1e-3) << reduction;
+        EXPECT_NEAR(records[0].grad_norm /
+                        difference(first, first, 0, trainer.parameters().flat_size()).second,
+                    1.0, 1e-3)
+            << reduction;
+        EXPECT_TRUE(losses.insert(*records[0].loss).second) << reduction << " is like another one";
     }
-    const auto first = applied(weights[0], weights[1], lr);
-    const auto second = applied(weights[1], weights[2], lr);
-    double slope = 0.0;  // mean of both ends' slopes along the step: the error is third order
-    for (std::size_t i = 0; i < first.size(); ++i) slope += 0.5 * first[i] * (first[i] + second[i]);
-    const double fall = (*records[0].loss - *records[1].loss) / lr;
-    EXPECT_GT(fall, 0.01);
-    EXPECT_NEAR(fall / slope, 1.0, 1e-3);
-    EXPECT_NEAR(
-        records[0].grad_norm / difference(first, first, 0, trainer.parameters().flat_size()).second,
-        1.0, 1e-3);
 }
 
 TEST(StepGradient, R3R11NormAndClipFactorDoNotDependOnTheCut) {

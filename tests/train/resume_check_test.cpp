@@ -72,6 +72,17 @@ TEST(ResumeCheck, R20_ArchitectureAndOptimizerNeverChange) {
     }
 }
 
+TEST(ResumeCheck, R20_TheLossReductionNeverChanges) {
+    Resume resume;
+    resume.here.batches += ", loss-reduction sequence-mean";
+    EXPECT_TRUE(contains(resume.refusal(), {"--loss-reduction is token-mean in the checkpoint and "
+                                            "sequence-mean here"}));
+    EXPECT_TRUE(contains(resume.refusal({"loss-reduction"}), {"--loss-reduction is token-mean"}));
+    resume.checkpoint.state.batches = resume.here.batches;
+    resume.check();
+    EXPECT_TRUE(resume.warnings.empty());
+}
+
 TEST(ResumeCheck, R20_WhatDecidesTheResultIsRefusedNamingBothValuesUnlessOverridden) {
     Resume resume;
     resume.here.seed = 6;
