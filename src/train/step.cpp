@@ -60,14 +60,17 @@ class StepRun {
     StepRun(Trainer::State& state, StepRecord& record) : s_(state), record_(record) {}
 
     void run();
+    StepGradient gradient();
 
   private:
     void make_plan();
     PassResult compute();
+    PassResult compute_until_it_fits();
     void agree(PassResult& result);
     void clear_sums();
     void describe_work(double compute_seconds);
     [[noreturn]] void report_non_finite(std::uint64_t key) const;
+    MeanGradient normalize();
     void update(const PassResult& result);
 
     Index contributions(Index tensor) const {
@@ -202,8 +205,7 @@ void StepRun::report_non_finite(std::uint64_t key) const {
         "nothing of this step was used; lower --lr, set --clip-grad, or look at these documents");
 }
 
-void StepRun::update(const PassResult& result) {
-    const Communicator& world = s_.topology.world();
+MeanGradient StepRun::normalize() {
     std::vector<char> contributed;
     for (const auto& micro_batches : deal_.of_node) contributed.push_back(!micro_batches.empty());
     if (s_.hooks.flip_bit_at_step == s_.steps_done + 1 && s_.is_root())
@@ -211,9 +213,14 @@ void StepRun::update(const PassResult& result) {
     s_.store.barrier();
     GlobalSum sum =
         GlobalSum::reduce(s_.store.sum(), s_.topology, s_.ownership, contributed, s_.steps_done);
-    const MeanGradient gradient =
-        MeanGradient::normalize(std::move(sum), s_.table, s_.quanta,
-                                {plan_.denominator, plan_.step}, s_.ledger.checksum(), world);
+    return MeanGradient::normalize(std::move(sum), s_.table, s_.quanta,
+                                   {plan_.denominator, plan_.step}, s_.ledger.checksum(),
+                                   s_.topology.world());
+}
+
+void StepRun::update(const PassResult& result) {
+    const Communicator& world = s_.topology.world();
+    const MeanGradient gradient = normalize();
     clock_.lap(Phase::reduce);
 
     record_.grad_norm = gradient.norm();
@@ -234,6 +241,33 @@ void StepRun::update(const PassResult& result) {
     clock_.lap(Phase::share);
 }
 
+/// At most twice: the second time with quanta that were chosen from this very step.
+PassResult StepRun::compute_until_it_fits() {
+    const std::int64_t step = s_.steps_done + 1;
+    if (step == s_.hooks.misfit_at_step)
+        for (Index t = 0; t < s_.table.size(); ++t)
+            if (s_.quanta.is_set(t)) s_.quanta.set(t, s_.quanta.exponent(t) - 30);
+    PassResult result = compute();
+    if (result.misfit) {
+        // `largest` is exact, so the new quanta fit, on every layout alike.
+        record_.recomputed = true;
+        log_debug("step {}: computed again, with new quanta", step);
+        clear_sums();
+        for (Index t = 0; t < s_.table.size(); ++t) {
+            s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
+            if (s_.hooks.misfit_twice && s_.quanta.is_set(t) && step == s_.hooks.misfit_at_step)
+                s_.quanta.set(t, s_.quanta.exponent(t) - 30);
+        }
+        result = compute();
+        if (result.misfit)
+            throw Error(fmt::format("step {}: gradients don't fit their quantum even after it was "
+                                    "chosen from this very step",
+                                    step),
+                        "ranks or repetitions don't compute the same bits; check the machines");
+    }
+    return result;
+}
+
 void StepRun::run() {
     const double start = monotonic_seconds();
     make_plan();
@@ -245,28 +279,7 @@ void StepRun::run() {
     record_.micro_batches = plan_.size();
     record_.lr = learning_rate(s_.config.schedule, s_.steps_done);
 
-    if (record_.step == s_.hooks.misfit_at_step)
-        for (Index t = 0; t < s_.table.size(); ++t)
-            if (s_.quanta.is_set(t)) s_.quanta.set(t, s_.quanta.exponent(t) - 30);
-    PassResult result = compute();
-    if (result.misfit) {
-        // `largest` is exact, so the new quanta fit, on every layout alike.
-        record_.recomputed = true;
-        log_debug("step {}: computed again, with new quanta", record_.step);
-        clear_sums();
-        for (Index t = 0; t < s_.table.size(); ++t) {
-            s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
-            if (s_.hooks.misfit_twice && s_.quanta.is_set(t) &&
-                record_.step == s_.hooks.misfit_at_step)
-                s_.quanta.set(t, s_.quanta.exponent(t) - 30);
-        }
-        result = compute();
-        if (result.misfit)
-            throw Error(fmt::format("step {}: gradients don't fit their quantum even after it was "
-                                    "chosen from this very step",
-                                    record_.step),
-                        "ranks or repetitions don't compute the same bits; check the machines");
-    }
+    const PassResult result = compute_until_it_fits();
     record_.rounded_to_zero = static_cast<std::int64_t>(
         std::accumulate(result.lost.begin(), result.lost.end(), std::uint64_t{0}));
     s_.entries.clear();
@@ -285,12 +298,50 @@ void StepRun::run() {
     s_.topology.world().broadcast(std::span<double>(record_.busy), 0);
 }
 
+StepGradient StepRun::gradient() {
+    make_plan();
+    compute_until_it_fits();
+    StepGradient out;
+    if (!(plan_.denominator > 0.0)) return out;
+    out.loss = s_.ledger.loss() / plan_.denominator;
+    const MeanGradient gradient = normalize();
+    std::vector<float> owned;
+    for (Index b = gradient.owned().begin; b < gradient.owned().end; ++b) {
+        const Block& block = s_.table.blocks()[static_cast<std::size_t>(b)];
+        owned.resize(owned.size() + static_cast<std::size_t>(block.count));
+        gradient.take(block.tensor, block.begin, block.count, 1.0,
+                      owned.data() + owned.size() - block.count);
+    }
+    // Nobody may add to the sums again before they are all taken.
+    s_.store.barrier();
+    if (s_.is_root()) out.values.resize(static_cast<std::size_t>(s_.table.flat_size()));
+    for (const Tensor& tensor : s_.table.tensors())
+        gather_owned(s_.topology, s_.ownership, owned,
+                     {tensor.first_block, tensor.first_block + tensor.block_count},
+                     std::span(out.values)
+                         .subspan(s_.is_root() ? static_cast<std::size_t>(tensor.offset) : 0,
+                                  s_.is_root() ? static_cast<std::size_t>(tensor.count) : 0));
+    return out;
+}
+
 }  // namespace
 
 StepRecord Trainer::step() {
     StepRecord record;
     StepRun(*state_, record).run();
     return record;
+}
+
+StepGradient gradient_of_step(Trainer& trainer, std::int64_t step) {
+    Trainer::State& s = trainer.state();
+    const std::int64_t steps_done = std::exchange(s.steps_done, step);
+    const std::vector<std::int32_t> exponents(s.quanta.exponents().begin(),
+                                              s.quanta.exponents().end());
+    StepRecord record;
+    StepGradient gradient = StepRun(s, record).gradient();
+    s.steps_done = steps_done;
+    s.quanta.restore(exponents);
+    return gradient;
 }
 
 }  // namespace evengrad

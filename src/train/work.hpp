@@ -1,6 +1,7 @@
 // The micro-batches of a plan, dealt to nodes and drawn by ranks: what steps and evaluations share.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "train/state.hpp"
@@ -39,5 +40,17 @@ void draw_micro_batches(const Topology& topology, const NodeStore& store,
     for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) work(mine[drawn]);
     store.barrier();
 }
+
+/// The gradient of one step, and nothing done with it.
+struct StepGradient {
+    std::optional<double> loss;  ///< as StepRecord's
+    std::vector<float> values;   ///< [flat size] on rank 0, as the optimizer gets it before
+                                 ///< clipping; none elsewhere, or when no token had a loss
+};
+
+/// @collective What step `step` (0 for the first) would come to with the weights as they are: plan,
+/// compute, sum, normalize, the very code of Trainer::step(). The trainer stays as it was, but for
+/// its ledger. @throws Error as a step does.
+StepGradient gradient_of_step(Trainer& trainer, std::int64_t step);
 
 }  // namespace evengrad

@@ -1,0 +1,99 @@
+// The gradient of a step without the step: what it is, and that nothing else changes.
+#include <set>
+#include <sstream>
+
+#include "base/digest.hpp"
+#include "train/sums_of_ranks.hpp"
+#include "train/tiny_run.hpp"
+#include "train/work.hpp"
+
+namespace evengrad {
+namespace {
+
+using namespace test;
+
+TEST(StepGradient, IsTheDoublePrecisionGradientOfThatStep) {
+    const Dataset data(uneven_documents(101, 150, 5));
+    TrainConfig config = tiny_config(10);
+    config.model.dropout = 0.0;
+    config.plan.reduction = LossReduction::parse("sequence-mean");
+    Trainer trainer(world(), config, world().rank() == 0 ? &data : nullptr);
+    trainer.step();
+    const StepGradient found = gradient_of_step(trainer, 3);
+    ASSERT_TRUE(found.loss);
+    if (world().rank() != 0) {
+        EXPECT_TRUE(found.values.empty());
+        return;
+    }
+    const ParameterTable& table = trainer.parameters();
+    const StepPlan plan = Planner(data, trainer.config().plan).plan(3);
+    auto [loss, gradient] = reference(trainer.config().model, table, trainer.weights(), plan);
+    for (double& value : gradient) value /= plan.denominator;
+    EXPECT_NEAR(*found.loss / (loss / plan.denominator), 1.0, 1e-6);
+    const GradientError error = gradient_error(table, found.values, gradient);
+    EXPECT_LT(error.overall, 1e-6);
+    EXPECT_LT(error.tensor, 1e-6) << error.name;
+    EXPECT_GT(error.overall, 0.0);
+}
+
+TEST(StepGradient, IsTheSameOnEveryLayoutAndLeavesTheRunAsItWas) {
+    const Dataset data(uneven_documents(101, 150, 5));
+    const TrainConfig base = tiny_config(10);
+    const auto run = [&](const Communicator& part, int per_node, bool look) {
+        TrainConfig config = base;
+        config.ranks_per_node = per_node;
+        Trainer trainer(part, config, part.rank() == 0 ? &data : nullptr);
+        std::string text;
+        for (int i = 0; i < 3; ++i) {
+            if (look) {
+                // Before the first step no quantum is known; step 7 is one that may not come.
+                for (const std::int64_t step : {std::int64_t{i}, std::int64_t{7}}) {
+                    const StepGradient gradient = gradient_of_step(trainer, step);
+                    Digest digest;
+                    digest.add(std::span(gradient.values));
+                    std::string hex = digest.hex();
+                    part.broadcast(hex, 0);
+                    text +=
+                        fmt::format("{} {}\n", std::bit_cast<std::uint64_t>(*gradient.loss), hex);
+                }
+            }
+            trainer.step();
+        }
+        return text + trainer.digest();
+    };
+    const std::string unseen =
+        on_ranks(1, [&](const Communicator& part) { return run(part, 0, false); });
+    std::string first;
+    for (const Layout& layout : layouts()) {
+        const std::string seen = on_ranks(layout.ranks, [&](const Communicator& part) {
+            return run(part, layout.ranks_per_node, true);
+        });
+        if (first.empty()) first = seen;
+        EXPECT_EQ(seen, first) << name(layout);
+        EXPECT_TRUE(seen.ends_with(unseen)) << name(layout);
+    }
+    std::istringstream lines(first);
+    std::set<std::string> different;
+    for (std::string line; std::getline(lines, line);) different.insert(line);
+    EXPECT_EQ(different.size(), 7u);  // six gradients and a digest
+}
+
+TEST(StepGradient, ThereIsNoneWithoutLoss) {
+    Documents documents = uneven_documents(48, 90, 0);
+    // The first of the two batches of an epoch gets only masked documents.
+    const Dataset whole(documents);
+    const StepPlan plan = Planner(whole, tiny_config(1).plan).plan(0);
+    for (const std::int64_t id : plan.sequence_ids)
+        for (auto t = documents.offsets[static_cast<std::size_t>(id)];
+             t < documents.offsets[static_cast<std::size_t>(id) + 1]; ++t)
+            documents.weights[static_cast<std::size_t>(t)] = 0.0f;
+    const Dataset data(documents);
+    Trainer trainer(world(), tiny_config(10), world().rank() == 0 ? &data : nullptr);
+    const StepGradient none = gradient_of_step(trainer, 0), some = gradient_of_step(trainer, 1);
+    EXPECT_FALSE(none.loss);
+    EXPECT_TRUE(none.values.empty());
+    EXPECT_TRUE(some.loss);
+}
+
+}  // namespace
+}  // namespace evengrad
