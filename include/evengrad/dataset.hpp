@@ -49,6 +49,8 @@ class DataPart {
     void read(std::int64_t first, std::span<std::int32_t> tokens, std::span<float> weights) const;
     /// Whether any token but the first has a weight above 0. Reads until it finds one.
     bool has_loss() const;
+    /// For messages: "FILE line 12".
+    std::string place(std::int64_t document) const;
     /// For messages: "FILE line 12: begins 'Call me Ish...'", at most 40 bytes of the text (whole
     /// characters), control characters escaped.
     std::string describe(std::int64_t document) const;

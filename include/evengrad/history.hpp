@@ -14,6 +14,10 @@ struct TrainingHistory {
     std::vector<std::int64_t> step;  ///< 1, 2, ...
     std::vector<double> loss;        ///< nats per token; NaN where no token had a loss
     std::vector<double> grad_norm, clipped_grad_norm, lr;
+    /// Estimates of the squared norm of the true gradient, and of the summed variance of a token's;
+    /// and what those of the last steps give: the gradient noise scale, tokens. NaN: none.
+    std::vector<double> gradient_signal, gradient_noise, noise_scale, noise_scale_error;
+    std::vector<std::int64_t> skipped;  ///< 1 where the update was left out for its spike, else 0
     std::vector<std::int64_t> loss_tokens;
     std::vector<double> tokens_per_second;
     std::vector<std::int64_t> validation_step;

@@ -28,6 +28,10 @@ struct TrainConfig {
     std::uint64_t seed = 1234;
     int ranks_per_node = 0;  ///< cut machines into nodes of this many ranks; 0: whole machines
     bool allow_mixed_cpus = false;  ///< go on when ranks don't compute the same bits
+    /// A step whose gradient norm is so many standard deviations above the usual (StepRecord::
+    /// norm_score) is explained: which documents it comes from. 0: never.
+    double report_spike = 6.0;
+    double skip_on_spike = 0.0;  ///< and its update is left out. 0: never
 
     std::vector<std::string> validate() const;  ///< all problems at once
 };
@@ -37,6 +41,34 @@ enum class Phase { plan, compute, accumulate, wait, reduce, update, share };
 inline constexpr std::size_t phase_count = 7;
 inline constexpr std::array<const char*, phase_count> phase_names = {
     "plan", "compute", "accumulate", "wait", "reduce", "update", "share"};
+
+/// A document of the training data.
+struct DocumentId {
+    std::int64_t part = 0;  ///< of Dataset::parts()
+    std::int64_t document = 0;
+    bool operator==(const DocumentId&) const = default;
+};
+
+/// What one document has of a step's gradient g: g_d . g / |g|^2, where g_d is what it adds to g.
+struct DocumentShare {
+    DocumentId document;      ///< on rank 0
+    std::string description;  ///< on rank 0: file, line, how it begins
+    double share = 0.0;
+};
+
+/// A step with an unusual gradient, and the micro-batch with the largest part of it.
+struct Spike {
+    double usual_norm = 0.0;  ///< the median of the recent steps'
+    std::int64_t micro_batch = 0;
+    std::vector<DocumentShare> documents;  ///< of that micro-batch, by falling share
+};
+
+/// One of the micro-batches whose gradient is largest.
+struct LargeMicroBatch {
+    std::int64_t micro_batch = 0;
+    double norm = 0.0;                   ///< of what it adds to the mean gradient
+    std::vector<std::string> documents;  ///< on rank 0: "FILE line 12", eight at most, then "..."
+};
 
 /// What is known after a step; the same on every rank (times are rank 0's), but for `phases`.
 struct StepRecord {
@@ -48,7 +80,18 @@ struct StepRecord {
     std::int64_t sequences = 0;
     std::int64_t micro_batches = 0;
     double grad_norm = 0.0;          ///< global, of the mean gradient, before clipping
-    double clipped_grad_norm = 0.0;  ///< after
+    double clipped_grad_norm = 0.0;  ///< after; 0 when the update was skipped
+    /// So many standard deviations the norm is above the usual (statistics/recent_steps.hpp); none
+    /// for the first steps.
+    std::optional<double> norm_score;
+    bool skipped = false;                  ///< no update, because of TrainConfig::skip_on_spike
+    std::optional<Spike> spike;            ///< from TrainConfig::report_spike on
+    std::vector<LargeMicroBatch> largest;  ///< three at most, by falling norm
+    /// Unbiased estimates from this step (gradient/noise.hpp): the squared norm of the true
+    /// gradient, and the summed variance of one token's. None with fewer than two micro-batches.
+    std::optional<double> gradient_signal, gradient_noise;
+    /// Gradient noise scale of the recent steps, tokens, and its standard error.
+    std::optional<double> noise_scale, noise_scale_error;
     double lr = 0.0;
     /// Elements of all contributions that weren't 0 but too small for their tensor's quantum (about
     /// 2^-41 of its largest): they count as 0.

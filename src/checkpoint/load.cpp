@@ -34,6 +34,19 @@ TrainingHistory read_history(const hdf5::Group& root) {
     curve("learning_rate/learning_rate", history.lr);
     curve("tokens/tokens", history.loss_tokens);
     curve("tokens_per_second/tokens_per_second", history.tokens_per_second);
+    // Checkpoints of the first version don't have these.
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    for (auto* values : {&history.gradient_signal, &history.gradient_noise, &history.noise_scale,
+                         &history.noise_scale_error})
+        values->assign(history.step.size(), none);
+    history.skipped.assign(history.step.size(), 0);
+    if (training.exists("noise_scale")) {
+        curve("noise_scale/noise_scale", history.noise_scale);
+        curve("noise_scale/noise_scale_errors", history.noise_scale_error);
+        curve("gradient_noise/noise", history.gradient_noise);
+        curve("gradient_noise/signal", history.gradient_signal);
+        curve("skipped/skipped", history.skipped);
+    }
     if (!training.exists("validation")) return history;
     history.validation_step = training.read<std::int64_t>("validation/step", most_steps);
     history.validation_loss.resize(history.validation_step.size());

@@ -73,6 +73,14 @@ void write_training(hdf5::Group& root, const TrainingHistory& history) {
                              history.grad_norm);
     hdf5::add_auxiliary_signal(norm, {"after_clip", "1", "gradient norm after clipping"},
                                history.clipped_grad_norm);
+    const hdf5::Label noise_scale{"noise_scale", "tokens", "gradient noise scale"};
+    hdf5::Group noise = curve("noise_scale", noise_scale, history.noise_scale);
+    hdf5::add_errors(noise, noise_scale, history.noise_scale_error);
+    hdf5::Group parts = curve("gradient_noise", {"noise", "1", "variance of a token's gradient"},
+                              history.gradient_noise);
+    hdf5::add_auxiliary_signal(parts, {"signal", "1", "squared norm of the true gradient"},
+                               history.gradient_signal);
+    curve("skipped", {"skipped", "updates", "updates left out"}, history.skipped);
     curve("learning_rate", {"learning_rate", "1", "learning rate"}, history.lr);
     curve("tokens", {"tokens", "tokens", "tokens with a loss"}, history.loss_tokens);
     curve("tokens_per_second", {"tokens_per_second", "tokens/s", "tokens per second"},

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
@@ -30,6 +32,15 @@ void print_summary(const CheckpointInfo& info) {
     if (!history.step.empty())
         fmt::print("training   loss {:.4f} at step {}, {:.4f} at step {}\n", history.loss.front(),
                    history.step.front(), history.loss.back(), history.step.back());
+    const auto skipped =
+        std::accumulate(history.skipped.begin(), history.skipped.end(), std::int64_t{0});
+    if (skipped > 0)
+        fmt::print("           {} update{} left out\n", skipped, skipped == 1 ? "" : "s");
+    if (!history.step.empty() && !std::isnan(history.noise_scale.back()))
+        fmt::print(
+            "           gradient noise scale {:.3g} +- {:.2g} tokens; the last step had {}\n",
+            history.noise_scale.back(), history.noise_scale_error.back(),
+            history.loss_tokens.back());
     if (!history.validation_step.empty())
         fmt::print("held out   loss {:.4f} at step {}\n", history.validation_loss.back(),
                    history.validation_step.back());

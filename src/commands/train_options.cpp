@@ -85,6 +85,11 @@ TrainOptions::TrainOptions() : table("evengrad train") {
     table.add("adam-beta2", optimizer.adam_beta2, "decay of the second moment");
     table.add("adam-eps", optimizer.adam_eps, "added to the root of the second moment");
     table.add("clip-grad", optimizer.clip_grad, "largest gradient norm; 0: don't clip");
+    table.add("report-spike", train.report_spike,
+              "when the gradient norm is so many standard deviations above the usual, say which "
+              "text did it; 0: never");
+    table.add("skip-on-spike", train.skip_on_spike,
+              "and leave that update out from so many on; 0: never");
     table.section("evaluation and logs");
     table.add("eval-interval", loop.eval_interval, "steps between evaluations; 0: only at the end");
     table.add("eval-iters", loop.eval_iters,

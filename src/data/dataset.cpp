@@ -98,8 +98,12 @@ bool DataPart::has_loss() const {
     return false;
 }
 
-std::string DataPart::describe(std::int64_t d) const {
+std::string DataPart::place(std::int64_t d) const {
     EVENGRAD_CHECK(d >= 0 && d < documents(), "document {} of {}", d, documents());
+    return store_->place(first_document_ + d);
+}
+
+std::string DataPart::describe(std::int64_t d) const {
     constexpr std::size_t limit = 40;
     const auto [first, last] = document(d);
     std::vector<std::int32_t> tokens(
@@ -112,7 +116,7 @@ std::string DataPart::describe(std::int64_t d) const {
         while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
         text.resize(end);
     }
-    const std::string where = store_->place(first_document_ + d);
+    const std::string where = place(d);
     if (text.empty()) return where + ": empty";
     return fmt::format("{}: begins '{}{}'", where, escape(text), cut ? "..." : "");
 }

@@ -6,11 +6,12 @@
 
 namespace evengrad {
 
-static_assert(sizeof(LedgerRow) == 8 * sizeof(std::uint64_t), "a row is eight 64-bit words");
+constexpr std::size_t row_words = 9;
+static_assert(sizeof(LedgerRow) == row_words * sizeof(std::uint64_t), "a row is 64-bit words");
 
 void Ledger::combine(const Communicator& world) {
     // As words: 0 + bits = bits, exactly, also for doubles.
-    std::vector<std::uint64_t> words(rows_.size() * 8);
+    std::vector<std::uint64_t> words(rows_.size() * row_words);
     std::memcpy(words.data(), rows_.data(), words.size() * sizeof(std::uint64_t));
     world.sum(words);
     std::memcpy(static_cast<void*>(rows_.data()), words.data(),

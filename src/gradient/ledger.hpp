@@ -15,6 +15,7 @@ namespace evengrad {
 struct LedgerRow {
     double loss = 0.0;             ///< sum of weight * loss, nats
     double weight = 0.0;           ///< sum of token weights
+    double squared_weight = 0.0;   ///< sum of their squares
     std::int64_t tokens = 0;       ///< positions with loss
     double squared_norm = 0.0;     ///< of the micro-batch's gradient of `loss`, unnormalized
     std::uint64_t checksum = 0;    ///< of what was added to the integer sums

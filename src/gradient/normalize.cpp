@@ -51,6 +51,23 @@ MeanGradient MeanGradient::normalize(GlobalSum&& sum, const ParameterTable& tabl
     return mean;
 }
 
+void MeanGradient::add_products(const ParameterTable& table, Index tensor, Index begin,
+                                std::span<const float> values, std::span<double> by_block) const {
+    if (!quanta_->is_set(tensor)) return;
+    const double scale = quanta_->quantum(tensor) / denominator_;
+    const Index end = begin + std::ssize(values);
+    const Index last = std::min(owned_.end, table[tensor].first_block + table[tensor].block_count);
+    for (Index b = std::max(owned_.begin, table[tensor].first_block); b < last; ++b) {
+        const Block& block = table.blocks()[static_cast<std::size_t>(b)];
+        double sum = 0.0;
+        for (Index i = std::max(begin, block.begin); i < std::min(end, block.begin + block.count);
+             ++i)
+            sum += sum_to_double(sums_[static_cast<std::size_t>(i)]) *
+                   static_cast<double>(values[static_cast<std::size_t>(i - begin)]);
+        by_block[static_cast<std::size_t>(b)] += sum * scale;
+    }
+}
+
 void MeanGradient::take(Index tensor, Index begin, Index count, double factor, float* out) const {
     std::uint64_t* sums = sums_.data() + begin;
     if (!quanta_->is_set(tensor)) {  // never had a gradient

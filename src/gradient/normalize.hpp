@@ -52,6 +52,11 @@ class MeanGradient {
     double norm() const { return norm_; }
     BlockRun owned() const { return owned_; }
 
+    /// Scalar products with `values`, elements [begin, begin + size) of the flat array inside
+    /// `tensor`, of the part in each block that this rank owns: added to by_block[block]. @local
+    void add_products(const ParameterTable& table, Index tensor, Index begin,
+                      std::span<const float> values, std::span<double> by_block) const;
+
     /// Elements [begin, begin + count) of the flat array, inside `tensor` and an owned block, times
     /// `factor`, as floats; their sums are zeroed for the next step. Each may be taken once.
     void take(Index tensor, Index begin, Index count, double factor, float* out) const;

@@ -53,6 +53,10 @@ Dataset write_nxdata(Group& group, const Label& signal, const Range& values,
 template <Numbers Range>
 Dataset add_auxiliary_signal(Group& group, const Label& signal, const Range& values);
 
+/// Adds the standard errors of a group's signal, drawn as error bars, over the same axes.
+template <Numbers Range>
+Dataset add_errors(Group& group, const Label& signal, const Range& values);
+
 namespace detail {
 void make_scale(Dataset& scale, const std::string& name);
 Shape link_axes(Group& group, const Label& signal, const std::vector<const Dataset*>& axes);
@@ -85,6 +89,17 @@ Dataset add_auxiliary_signal(Group& group, const Label& signal, const Range& val
     const Shape shape = detail::name_auxiliary(group, signal.name);
     Dataset dataset =
         group.write(signal.name, values, shape, detail::label_attributes(signal, shape.size()),
+                    Storage::compressed);
+    detail::attach_axes(group, dataset);
+    return dataset;
+}
+
+template <Numbers Range>
+Dataset add_errors(Group& group, const Label& signal, const Range& values) {
+    Dataset dataset =
+        group.write(signal.name + "_errors", values, group.open_dataset(signal.name).shape(),
+                    detail::label_attributes(
+                        {signal.name, signal.units, signal.long_name + ", standard error"}, 1),
                     Storage::compressed);
     detail::attach_axes(group, dataset);
     return dataset;

@@ -34,6 +34,10 @@ std::uintmax_t bytes_before(const fs::path& path, std::int64_t first_step) {
     return bytes;
 }
 
+nlohmann::ordered_json optional(const std::optional<double>& value) {
+    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
 }  // namespace
 
 MetricsFile::~MetricsFile() {
@@ -62,8 +66,9 @@ int MetricsFile::write_out() {
     return 0;
 }
 
-void MetricsFile::write(const std::string& line) {
-    unwritten_ += line + '\n';
+void MetricsFile::write(const nlohmann::ordered_json& json) {
+    // Names of files may be any bytes.
+    unwritten_ += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
     const int reason = write_out();
     if (reason != 0 && !warned_)
         log_warning(fmt::format("{}: can't be written: {}; its lines are kept and tried again",
@@ -81,10 +86,15 @@ void MetricsFile::on_end(std::int64_t) {
 }
 
 void MetricsFile::on_step(const StepRecord& record) {
+    auto largest = nlohmann::ordered_json::array();
+    for (const LargeMicroBatch& batch : record.largest)
+        largest.push_back({{"micro_batch", batch.micro_batch},
+                           {"norm", batch.norm},
+                           {"documents", batch.documents}});
     nlohmann::ordered_json json{
         {"step", record.step},
         {"epoch", record.epoch},
-        {"loss", nullptr},  // undefined when no token had a loss, not 0 (R9)
+        {"loss", optional(record.loss)},  // undefined when no token had a loss, not 0 (R9)
         {"loss_tokens", record.loss_tokens},
         {"tokens", record.tokens},
         {"sequences", record.sequences},
@@ -94,12 +104,27 @@ void MetricsFile::on_step(const StepRecord& record) {
         {"lr", record.lr},
         {"rounded_to_zero", record.rounded_to_zero},
         {"recomputed", record.recomputed},
-        {"seconds", record.seconds},
-        {"tokens_per_second", static_cast<double>(record.tokens) / record.seconds},
-        {"busy", record.busy},
+        {"skipped", record.skipped},
+        {"norm_score", optional(record.norm_score)},
+        {"gradient_signal", optional(record.gradient_signal)},
+        {"gradient_noise", optional(record.gradient_noise)},
+        {"noise_scale", optional(record.noise_scale)},
+        {"noise_scale_error", optional(record.noise_scale_error)},
+        {"largest", std::move(largest)},
     };
-    if (record.loss) json["loss"] = *record.loss;
-    write(json.dump());
+    if (record.spike) {
+        auto documents = nlohmann::ordered_json::array();
+        for (const DocumentShare& share : record.spike->documents)
+            documents.push_back({{"document", share.description}, {"share", share.share}});
+        json["spike"] = {{"usual_norm", record.spike->usual_norm},
+                         {"micro_batch", record.spike->micro_batch},
+                         {"documents", std::move(documents)}};
+    }
+    // From here on it is the machine's, not the result's.
+    json["seconds"] = record.seconds;
+    json["tokens_per_second"] = static_cast<double>(record.tokens) / record.seconds;
+    json["busy"] = record.busy;
+    write(json);
 }
 
 void MetricsFile::on_evaluation(std::int64_t step, const Evaluation& evaluation) {
@@ -109,7 +134,7 @@ void MetricsFile::on_evaluation(std::int64_t step, const Evaluation& evaluation)
                                 {"valid_bits_per_byte", nullptr}};
     if (const auto loss = evaluation.total.loss()) json["valid_loss"] = *loss;
     if (const auto bits = evaluation.total.bits_per_byte()) json["valid_bits_per_byte"] = *bits;
-    write(json.dump());
+    write(json);
 }
 
 }  // namespace evengrad

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <string>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <evengrad/loop.hpp>
 
 namespace evengrad {
@@ -27,7 +29,7 @@ class MetricsFile final : public Observer {
     void on_end(std::int64_t steps) override;  ///< @throws Error for lines that can't be written
 
   private:
-    void write(const std::string& line);
+    void write(const nlohmann::ordered_json& line);
     int write_out();
 
     std::filesystem::path path_;

@@ -53,10 +53,11 @@ std::string step_line(const StepRecord& record, std::int64_t train_iters, double
     const std::string loss = record.loss ? fmt::format("{:.4f}", *record.loss) : "none";
     return fmt::format(
         "step {}/{}  loss {}  grad norm {:.3g}  lr {:.2e}  {:.0f} tokens/s  busy "
-        "{:.0f}/{:.0f}/{:.0f} %  left {}{}",
+        "{:.0f}/{:.0f}/{:.0f} %  left {}{}{}",
         record.step, train_iters, loss, record.grad_norm, record.lr, tokens_per_second,
         100 * record.busy[0], 100 * record.busy[1], 100 * record.busy[2],
-        format_duration(seconds_left), record.recomputed ? "  (computed twice: new quanta)" : "");
+        format_duration(seconds_left), record.recomputed ? "  (computed twice: new quanta)" : "",
+        record.skipped ? "  (update left out)" : "");
 }
 
 std::string step_details(const StepRecord& record) {
@@ -93,6 +94,8 @@ void Progress::on_start(const RunStart& start) {
     const TrainConfig& config = trainer.config();
     const auto memory = trainer.memory();
     train_iters_ = config.schedule.train_iters;
+    skipped_ = std::accumulate(start.history.skipped.begin(), start.history.skipped.end(),
+                               std::int64_t{0});
     begin_ = monotonic_seconds();
     std::string text = machine_lines(machine_);
     text += fmt::format(
@@ -127,6 +130,7 @@ void Progress::on_step(const StepRecord& record) {
         seconds += s;
         tokens += t;
     }
+    skipped_ += record.skipped;
     const double left = static_cast<double>(train_iters_ - record.step) * seconds /
                         static_cast<double>(recent_.size());
     const std::string text = step_line(record, train_iters_, tokens / seconds, left);
@@ -155,8 +159,10 @@ void Progress::on_checkpoint(std::int64_t, const std::filesystem::path& file) {
 
 void Progress::on_end(std::int64_t steps) {
     lines_.finish();
-    lines_.print(
-        fmt::format("done: {} steps, {}", steps, format_duration(monotonic_seconds() - begin_)));
+    lines_.print(fmt::format(
+        "done: {} steps, {}{}", steps, format_duration(monotonic_seconds() - begin_),
+        skipped_ > 0 ? fmt::format("; {} update{} left out", skipped_, skipped_ == 1 ? "" : "s")
+                     : ""));
 }
 
 }  // namespace evengrad

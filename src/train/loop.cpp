@@ -6,6 +6,7 @@
 #include "checkpoint/writer.hpp"
 #include "hdf5/publish.hpp"
 #include "train/evaluation.hpp"
+#include "train/spike.hpp"
 #include "train/state.hpp"
 #include "train/stop.hpp"
 #include <evengrad/loop.hpp>
@@ -15,16 +16,6 @@ namespace evengrad {
 namespace fs = std::filesystem;
 
 namespace {
-
-void append(TrainingHistory& history, const StepRecord& record) {
-    history.step.push_back(record.step);
-    history.loss.push_back(record.loss.value_or(std::numeric_limits<double>::quiet_NaN()));
-    history.grad_norm.push_back(record.grad_norm);
-    history.clipped_grad_norm.push_back(record.clipped_grad_norm);
-    history.lr.push_back(record.lr);
-    history.loss_tokens.push_back(record.loss_tokens);
-    history.tokens_per_second.push_back(static_cast<double>(record.tokens) / record.seconds);
-}
 
 /// Whether a run goes on in the folder where it was.
 bool resumes_in_place(const LoopConfig& config) {
@@ -227,6 +218,10 @@ RunEnd Run::run() {
     while (s_.steps_done < last_ && stopped_by.empty() && !stops_early_) {
         const StepRecord record = trainer_.step();
         append(history_, record);
+        if (record.spike && s_.is_root())
+            log_warning(
+                spike_text(record),
+                record.skipped ? "" : "look at that text; --skip-on-spike leaves out such updates");
         tell([&](Observer& observer) { observer.on_step(record); });
         if (writer_) report(writer_->poll());
         is_best_ = false;
@@ -252,6 +247,22 @@ RunEnd Run::run() {
 }
 
 }  // namespace
+
+void append(TrainingHistory& history, const StepRecord& record) {
+    history.step.push_back(record.step);
+    history.loss.push_back(record.loss.value_or(std::numeric_limits<double>::quiet_NaN()));
+    history.grad_norm.push_back(record.grad_norm);
+    history.clipped_grad_norm.push_back(record.clipped_grad_norm);
+    history.lr.push_back(record.lr);
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    history.gradient_signal.push_back(record.gradient_signal.value_or(none));
+    history.gradient_noise.push_back(record.gradient_noise.value_or(none));
+    history.noise_scale.push_back(record.noise_scale.value_or(none));
+    history.noise_scale_error.push_back(record.noise_scale_error.value_or(none));
+    history.skipped.push_back(record.skipped);
+    history.loss_tokens.push_back(record.loss_tokens);
+    history.tokens_per_second.push_back(static_cast<double>(record.tokens) / record.seconds);
+}
 
 RunEnd run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
                     const std::vector<Observer*>& observers) {

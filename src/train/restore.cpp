@@ -36,6 +36,9 @@ fs::path restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& 
     s.steps_done = numbers[0];
     s.updates_done = numbers[1];
     s.quanta.restore(state.quantum_exponents);
+    std::vector<double> recent = RecentSteps(history).numbers();  // rank 0's
+    world.broadcast_resized(recent, 0);
+    s.recent = RecentSteps(recent);
     load_tensors(file, s.tensors());
     s.share_weights_from_root();
     return file;

@@ -45,6 +45,10 @@ std::vector<std::string> TrainConfig::validate() const {
     include(plan.validate());
     include(optimizer.validate());
     include(schedule.validate());
+    for (const auto& [name, value] :
+         {std::pair{"report-spike", report_spike}, {"skip-on-spike", skip_on_spike}})
+        if (!(value >= 0.0 && std::isfinite(value)))
+            problems.push_back(fmt::format("--{} must be at least 0, not {}", name, value));
     if (ranks_per_node < 0)
         problems.push_back(
             fmt::format("--ranks-per-node must be at least 0, not {}", ranks_per_node));

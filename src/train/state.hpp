@@ -9,6 +9,7 @@
 #include "mpi/exchange.hpp"
 #include "mpi/node.hpp"
 #include "optimizer/optimizer.hpp"
+#include "statistics/recent_steps.hpp"
 #include <evengrad/train.hpp>
 
 namespace evengrad {
@@ -86,10 +87,14 @@ struct Trainer::State {
     std::string data_digest;         ///< rank 0: so that resuming on other data is noticed
     std::int64_t steps_done = 0;
     std::int64_t updates_done = 0;  ///< steps that had a gradient: Adam's t
+    RecentSteps recent;             ///< before the next step; alike on all ranks
     Ledger ledger;
     std::vector<LedgerEntry> entries;
     bool ranks_compute_alike = true;
 };
+
+/// A step's line in the history of its run. @local
+void append(TrainingHistory& history, const StepRecord& record);
 
 /// @collective All that a checkpoint of the run as it is now will hold; `snapshot` is rank 0's,
 /// null elsewhere. `history` and `options` matter on rank 0 only.

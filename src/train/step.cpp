@@ -7,6 +7,7 @@
 
 #include "base/log.hpp"
 #include "gradient/normalize.hpp"
+#include "train/spike.hpp"
 #include "train/work.hpp"
 
 namespace evengrad {
@@ -71,6 +72,7 @@ class StepRun {
     void describe_work(double compute_seconds);
     [[noreturn]] void report_non_finite(std::uint64_t key) const;
     MeanGradient normalize();
+    void follow(const PassResult& result);
     void update(const PassResult& result);
 
     Index contributions(Index tensor) const {
@@ -180,21 +182,11 @@ void StepRun::report_non_finite(std::uint64_t key) const {
     const std::int64_t k = NonFinite::micro_batch(key);
     std::string documents;
     if (s_.is_root()) {
-        const auto ids = plan_.micro_batch(k).sequence_ids;
-        std::pair<std::int64_t, std::int64_t> last{-1, -1};
-        int named = 0;
-        for (const std::int64_t id : ids) {
-            const Sequence sequence = s_.planner->sequences()[id];
-            const std::pair place{sequence.part, sequence.document};
-            if (place == last) continue;
-            last = place;
-            if (++named > 8) {
-                documents += ", ...";
-                break;
-            }
-            documents +=
-                (named > 1 ? ", " : "") + s_.data->part(place.first).describe(place.second);
-        }
+        constexpr std::size_t most = 8;
+        const auto all = documents_of(*s_.planner, plan_, k);
+        for (std::size_t d = 0; d < std::min(most, all.size()); ++d)
+            documents += (d > 0 ? ", " : "") + s_.data->part(all[d].part).describe(all[d].document);
+        if (all.size() > most) documents += ", ...";
     }
     s_.topology.world().broadcast(documents, 0);
     throw Error(
@@ -203,6 +195,12 @@ void StepRun::report_non_finite(std::uint64_t key) const {
                     s_.steps_done + 1, s_.table[NonFinite::tensor(key)].name, k,
                     s_.ledger.rows()[static_cast<std::size_t>(k)].rank, documents),
         "nothing of this step was used; lower --lr, set --clip-grad, or look at these documents");
+}
+
+/// The next step's quanta.
+void StepRun::follow(const PassResult& result) {
+    for (Index t = 0; t < s_.table.size(); ++t)
+        s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
 }
 
 MeanGradient StepRun::normalize() {
@@ -224,6 +222,13 @@ void StepRun::update(const PassResult& result) {
     clock_.lap(Phase::reduce);
 
     record_.grad_norm = gradient.norm();
+    judge(s_, plan_, gradient, record_);
+    if (record_.skipped) {
+        clear_sums();
+        follow(result);
+        clock_.lap(Phase::update);
+        return;
+    }
     const double clip = clip_factor(gradient, s_.config.optimizer.clip_grad);
     record_.clipped_grad_norm = gradient.norm() * clip;
     ++s_.updates_done;
@@ -236,8 +241,7 @@ void StepRun::update(const PassResult& result) {
                     "lower --lr; go on from the last checkpoint with --resume");
     clock_.lap(Phase::update);
     share_from_owners(s_.topology, s_.ownership, s_.store.weights(), s_.store.memory());
-    for (Index t = 0; t < s_.table.size(); ++t)
-        s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
+    follow(result);
     clock_.lap(Phase::share);
 }
 
@@ -253,11 +257,10 @@ PassResult StepRun::compute_until_it_fits() {
         record_.recomputed = true;
         log_debug("step {}: computed again, with new quanta", step);
         clear_sums();
-        for (Index t = 0; t < s_.table.size(); ++t) {
-            s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
-            if (s_.hooks.misfit_twice && s_.quanta.is_set(t) && step == s_.hooks.misfit_at_step)
-                s_.quanta.set(t, s_.quanta.exponent(t) - 30);
-        }
+        follow(result);
+        if (s_.hooks.misfit_twice && step == s_.hooks.misfit_at_step)
+            for (Index t = 0; t < s_.table.size(); ++t)
+                if (s_.quanta.is_set(t)) s_.quanta.set(t, s_.quanta.exponent(t) - 30);
         result = compute();
         if (result.misfit)
             throw Error(fmt::format("step {}: gradients don't fit their quantum even after it was "

@@ -63,6 +63,7 @@ LedgerRow begin_row(int rank, const MicroBatch& batch) {
     LedgerRow row;
     for (const float weight : batch.weights) {
         row.weight += static_cast<double>(weight);
+        row.squared_weight += static_cast<double>(weight) * static_cast<double>(weight);
         row.tokens += weight != 0.0f;
     }
     row.rank = rank;

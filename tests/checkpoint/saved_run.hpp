@@ -7,6 +7,7 @@
 #include <string>
 
 #include "hdf5/scratch_folder.hpp"
+#include "train/state.hpp"
 #include "train/tiny_run.hpp"
 #include <evengrad/checkpoint.hpp>
 #include <evengrad/loop.hpp>
@@ -30,13 +31,8 @@ inline TrainConfig resume_config(OptimizerKind kind) {
 inline TrainingHistory history_of(const std::vector<StepRecord>& records) {
     TrainingHistory history;
     for (const StepRecord& record : records) {
-        history.step.push_back(record.step);
-        history.loss.push_back(record.loss.value_or(std::nan("")));
-        history.grad_norm.push_back(record.grad_norm);
-        history.clipped_grad_norm.push_back(record.clipped_grad_norm);
-        history.lr.push_back(record.lr);
-        history.loss_tokens.push_back(record.loss_tokens);
-        history.tokens_per_second.push_back(1000.0);
+        append(history, record);
+        history.tokens_per_second.back() = 1000.0;
     }
     return history;
 }
