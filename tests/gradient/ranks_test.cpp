@@ -11,30 +11,33 @@ namespace {
 using namespace test;
 
 // R5: what is local, global and normalized are three types, and each step accepts one of them.
-static_assert(std::is_invocable_v<decltype(&GlobalSum::reduce), const NodeSum&, const Topology&,
-                                  const Ownership&, std::span<const char>, std::int64_t>);
-static_assert(!std::is_invocable_v<decltype(&GlobalSum::reduce), const GlobalSum&, const Topology&,
-                                   const Ownership&, std::span<const char>, std::int64_t>);
 template <class Sum>
 constexpr bool can_normalize =
     std::is_invocable_v<decltype(&MeanGradient::normalize), Sum, const ParameterTable&,
                         const QuantumTable&, Denominator, std::uint64_t, const Communicator&>;
-static_assert(can_normalize<GlobalSum&&>);
-static_assert(!can_normalize<GlobalSum&>, "a global sum is consumed");
-static_assert(!can_normalize<NodeSum>);
-static_assert(!can_normalize<MeanGradient>);
 template <class Gradient>
 constexpr bool can_update = std::is_invocable_v<decltype(&Optimizer::update), Optimizer&, Gradient,
                                                 double, double, std::int64_t, std::span<float>>;
-static_assert(can_update<const MeanGradient&>);
-static_assert(!can_update<const GlobalSum&> && !can_update<const NodeSum&>);
-static_assert(!std::is_invocable_v<decltype(&clip_factor), const GlobalSum&, double>);
-static_assert(!std::is_constructible_v<GlobalSum, NodeSum> &&
-              !std::is_constructible_v<GlobalSum, std::span<std::uint64_t>, BlockRun> &&
-              !std::is_default_constructible_v<GlobalSum>);
-static_assert(!std::is_constructible_v<MeanGradient, NodeSum> &&
-              !std::is_constructible_v<MeanGradient, GlobalSum> &&
-              !std::is_default_constructible_v<MeanGradient>);
+TEST(Types, R5LocalGlobalAndNormalizedCanNotBeMixedUp) {
+    static_assert(std::is_invocable_v<decltype(&GlobalSum::reduce), const NodeSum&, const Topology&,
+                                      const Ownership&, std::span<const char>, std::int64_t>);
+    static_assert(
+        !std::is_invocable_v<decltype(&GlobalSum::reduce), const GlobalSum&, const Topology&,
+                             const Ownership&, std::span<const char>, std::int64_t>);
+    static_assert(can_normalize<GlobalSum&&>);
+    static_assert(!can_normalize<GlobalSum&>, "a global sum is consumed");
+    static_assert(!can_normalize<NodeSum>);
+    static_assert(!can_normalize<MeanGradient>);
+    static_assert(can_update<const MeanGradient&>);
+    static_assert(!can_update<const GlobalSum&> && !can_update<const NodeSum&>);
+    static_assert(!std::is_invocable_v<decltype(&clip_factor), const GlobalSum&, double>);
+    static_assert(!std::is_constructible_v<GlobalSum, NodeSum> &&
+                  !std::is_constructible_v<GlobalSum, std::span<std::uint64_t>, BlockRun> &&
+                  !std::is_default_constructible_v<GlobalSum>);
+    static_assert(!std::is_constructible_v<MeanGradient, NodeSum> &&
+                  !std::is_constructible_v<MeanGradient, GlobalSum> &&
+                  !std::is_default_constructible_v<MeanGradient>);
+}
 // R16: counts are 64-bit integers.
 static_assert(std::is_same_v<decltype(LedgerRow::tokens), std::int64_t>);
 static_assert(std::is_same_v<decltype(Ledger().tokens()), std::int64_t>);

@@ -219,6 +219,34 @@ TEST(StepGradient, R14FiniteDifferenceOfTheLoggedLossIsTheGradientUnderEachReduc
     }
 }
 
+TEST(StepGradient, R24WhatIsRecordedIsOfTheGlobalNormalizedUnclippedGradient) {
+    const Dataset data{uneven_documents(24, 90, 5)};
+    TrainConfig config = plain_sgd(0.1);
+    config.plan.micro_batch_size = 3;
+    config.optimizer.clip_grad = 0.01;
+    const ParameterTable table(config.model);
+    Trainer trainer(world(), config, &data);
+    const StepPlan plan = Planner(data, trainer.config().plan).plan(0);
+    const std::vector<float> before(trainer.weights().begin(), trainer.weights().end());
+    const auto norm_of = [&](std::vector<double> gradient, double denominator) {
+        for (double& value : gradient) value /= denominator;
+        return difference(gradient, gradient, 0, table.flat_size()).second;
+    };
+    const auto gradient = reference(config.model, table, before, plan).second;
+    const StepRecord record = trainer.step();
+    EXPECT_NEAR(record.grad_norm / norm_of(gradient, plan.denominator), 1.0, tolerance);
+    EXPECT_GT(record.grad_norm, 10 * config.optimizer.clip_grad);
+    EXPECT_NEAR(record.clipped_grad_norm / config.optimizer.clip_grad, 1.0, 1e-3);
+    // The largest micro-batch's norm is of its part of the same gradient.
+    const std::vector<double> exact(before.begin(), before.end());
+    Gpt<double> model(config.model, table);
+    PlainSink<double> sink(table);
+    const MicroBatch batch = plan.micro_batch(record.largest.front().micro_batch);
+    model.reserve(MicroBatchSize::of(batch), true);
+    model.forward_backward(exact.data(), batch, {}, sink);
+    EXPECT_NEAR(record.largest.front().norm / norm_of(sink.sum, plan.denominator), 1.0, tolerance);
+}
+
 TEST(StepGradient, R3R11NormAndClipFactorDoNotDependOnTheCut) {
     const Dataset data{uneven_documents(24, 90, 5)};
     TrainConfig config = plain_sgd(0.1);
