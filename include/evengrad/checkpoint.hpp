@@ -59,12 +59,14 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& file);
 
 /// A checkpoint that can be relied on: everything in it was read and has its checksum.
 ///
-/// `path` is a file, which is then the one, or a run's folder: then the one that `latest` points
-/// to, or when that is damaged, unfinished or gone, the newest one before it that is not.
-/// `report(what)` is told of each that was passed over, and why. Nothing is changed or deleted.
+/// `path` is a file, or a link to one (`latest`, `best`), which is then the one, or a run's folder:
+/// then the one that `latest` points to, or when that is damaged, unfinished or gone, the newest
+/// one before it that is not. `report(what, hint)` is told of each that was passed over, and why.
+/// Nothing is changed or deleted.
 /// @local @throws Error when there is none; for a folder with the reasons against each.
-CheckpointInfo open_checkpoint(const std::filesystem::path& path,
-                               const std::function<void(const std::string&)>& report);
+CheckpointInfo open_checkpoint(
+    const std::filesystem::path& path,
+    const std::function<void(const std::string& what, const std::string& hint)>& report);
 
 /// Which values of a tensor.
 enum class TensorPart { weights = 0, exp_avg = 1, exp_avg_sq = 2 };

@@ -16,6 +16,9 @@ namespace evengrad {
 
 class TokenStore;
 
+/// Whether a FILE or FILE:SHARE is named as prepared data (.h5), which have their own tokenizer.
+bool names_prepared_file(const std::string& file);
+
 /// Documents in memory, end to end, before they become a Dataset. Document d is tokens[offsets[d]
 /// .. offsets[d+1]), has at least two tokens, and begins and ends with end_of_text.
 struct Documents {

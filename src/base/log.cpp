@@ -5,6 +5,8 @@
 #include <mutex>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace evengrad {
 
 namespace {
@@ -12,16 +14,6 @@ namespace {
 std::atomic<LogLevel> level_in_force{LogLevel::info};
 std::mutex mutex;  // of the sink, and while it writes
 LogSink sink_in_force;
-
-void append_printable(std::string& text, const std::string& part) {
-    for (const char c : part) {
-        const auto byte = static_cast<unsigned char>(c);
-        if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f)
-            text += fmt::format("\\x{:02x}", byte);
-        else
-            text += c;
-    }
-}
 
 }  // namespace
 
@@ -37,11 +29,8 @@ void log_message(LogLevel level, const std::string& what, const std::string& hin
     if (!logs(level)) return;
     std::string text =
         fmt::format("evengrad: {}: ", log_level_names[static_cast<std::size_t>(level)]);
-    append_printable(text, what);
-    if (!hint.empty()) {
-        text += "\nhint: ";
-        append_printable(text, hint);
-    }
+    text += printable(what);
+    if (!hint.empty()) text += "\nhint: " + printable(hint);
     text += '\n';
     const std::lock_guard lock(mutex);
     if (sink_in_force)

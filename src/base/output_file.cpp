@@ -1,62 +1,38 @@
 #include "base/output_file.hpp"
 
 #include <cerrno>
-#include <cstring>
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <evengrad/error.hpp>
+#include "base/replace.hpp"
 
 namespace evengrad {
 
-namespace {
-
 namespace fs = std::filesystem;
 
-fs::path temporary_of(fs::path target) {
-    target += ".tmp";
-    return target;
-}
-
-}  // namespace
-
-OutputFile::OutputFile(fs::path target)
-    : target_(std::move(target)), temporary_(temporary_of(target_)) {
+OutputFile::OutputFile(fs::path target) : target_(std::move(target)) {
     std::error_code ignored;
-    if (fs::is_directory(target_, ignored)) fail("write", EISDIR);
-    // What an earlier crash left goes first, and never through a link.
-    if (::unlink(temporary_.c_str()) != 0 && errno != ENOENT) fail("write", errno);
-    file_.reset(std::fopen(temporary_.c_str(), "wbxe"));
-    if (!file_) fail("write", errno);
+    if (fs::is_directory(target_, ignored)) fail_to("write", target_, EISDIR);
+    clear_temporary(target_);
+    file_.reset(std::fopen(temporary_of(target_).c_str(), "wbxe"));
+    if (!file_) fail_to("write", target_, errno);
 }
 
 OutputFile::~OutputFile() {
     if (!file_) return;
     file_.reset();
-    ::unlink(temporary_.c_str());
-}
-
-void OutputFile::fail(const char* what, int reason) const {
-    throw Error(fmt::format("cannot {} {}: {}", what, target_.string(), std::strerror(reason)),
-                reason == ENOSPC || reason == EDQUOT ? "free some disk space" : "");
+    ::unlink(temporary_of(target_).c_str());
 }
 
 void OutputFile::write(std::string_view text) {
-    if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size()) fail("write", errno);
+    if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size())
+        fail_to("write", target_, errno);
 }
 
 void OutputFile::publish() {
-    if (std::fflush(file_.get()) != 0 || ::fsync(fileno(file_.get())) != 0) fail("write", errno);
-    if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail("replace", errno);
+    if (std::fflush(file_.get()) != 0) fail_to("write", target_, errno);
+    replace_file(target_);
     file_.reset();
-    // The folder's list too is to survive a power cut.
-    const fs::path folder = target_.has_parent_path() ? target_.parent_path() : fs::path(".");
-    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) fail("replace", errno);
-    const int result = ::fsync(descriptor), reason = errno;
-    ::close(descriptor);
-    if (result != 0) fail("replace", reason);
 }
 
 }  // namespace evengrad

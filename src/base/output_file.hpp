@@ -23,12 +23,10 @@ class OutputFile {
     void publish();
 
   private:
-    [[noreturn]] void fail(const char* what, int reason) const;
-
     struct Close {
         void operator()(std::FILE* file) const { std::fclose(file); }
     };
-    std::filesystem::path target_, temporary_;
+    std::filesystem::path target_;
     std::unique_ptr<std::FILE, Close> file_;
 };
 

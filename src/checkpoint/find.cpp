@@ -20,6 +20,23 @@ CheckpointInfo read_whole(const fs::path& file) {
     return info;
 }
 
+/// A file that was named, perhaps by a link to it: that one and no other.
+CheckpointInfo read_named(const fs::path& path) {
+    try {
+        return read_whole(find_checkpoint(path));
+    } catch (const Error& error) {
+        std::error_code failed;
+        if (fs::exists(path, failed) && fs::is_symlink(path, failed))
+            throw Error(error.what(),
+                        fmt::format("give the folder, {}, instead of a link in it: of a folder the "
+                                    "newest checkpoint that can be used is taken",
+                                    (path.parent_path() / "").string()));
+        throw Error(error.what(), error.hint().empty()
+                                      ? "it is no checkpoint, or a damaged one: use another"
+                                      : error.hint());
+    }
+}
+
 /// Files of a run's folder in the order in which they are tried: what `latest` says, then what was
 /// saved before it. Without that link (the first save was cut off before it was made): all.
 std::vector<fs::path> candidates(const fs::path& folder) {
@@ -48,10 +65,11 @@ fs::path find_checkpoint(const fs::path& path) {
     return fs::canonical(candidate);
 }
 
-CheckpointInfo open_checkpoint(const fs::path& path,
-                               const std::function<void(const std::string&)>& report) {
+CheckpointInfo open_checkpoint(
+    const fs::path& path,
+    const std::function<void(const std::string&, const std::string&)>& report) {
     std::error_code failed;
-    if (!fs::is_directory(path, failed)) return read_whole(find_checkpoint(path));
+    if (!fs::is_directory(path, failed)) return read_named(path);
     const std::vector<fs::path> files = candidates(path);
     if (files.empty()) return read_whole(find_checkpoint(path));  // says that there is none
     std::vector<std::string> reasons;
@@ -59,7 +77,8 @@ CheckpointInfo open_checkpoint(const fs::path& path,
         try {
             CheckpointInfo info = read_whole(find_checkpoint(file));
             for (const std::string& reason : reasons)
-                report(fmt::format("passed over a checkpoint that can't be used: {}", reason));
+                report(fmt::format("passed over a checkpoint that can't be used: {}", reason),
+                       fmt::format("it was left as it is; {} is used", info.path.string()));
             return info;
         } catch (const Error& error) {
             reasons.push_back(error.what());

@@ -10,7 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "hdf5/publish.hpp"
+#include "base/replace.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -70,7 +70,8 @@ std::vector<std::int64_t> linked_steps(const fs::path& folder) {
 FolderLock::FolderLock(const fs::path& folder, double seconds)
     : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     if (descriptor_ < 0)
-        throw Error(fmt::format("--save {}: {}", folder.string(), std::strerror(errno)));
+        throw Error(fmt::format("--save {}: {}", folder.string(), std::strerror(errno)),
+                    "check the path and its permissions");
     constexpr double pause = 0.05;
     constexpr useconds_t pause_microseconds = 50'000;
     while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
@@ -94,7 +95,8 @@ void make_folder(const fs::path& folder) {
     fs::create_directories(folder, failed);
     if (failed)
         throw Error(fmt::format("--save {}: the folder can't be made: {}", folder.string(),
-                                failed.message()));
+                                failed.message()),
+                    "check the path and its permissions, or name another folder");
 }
 
 void clear_for_new_run(const fs::path& folder, bool overwrite) {
@@ -120,7 +122,7 @@ void link_best(const fs::path& folder, const TrainingHistory& history, std::int6
     std::error_code none;
     const fs::path linked = fs::read_symlink(folder / "best", none);
     if (best && linked != checkpoint_name(*best))
-        hdf5::replace_link(folder, "best", checkpoint_name(*best));
+        replace_link(folder, "best", checkpoint_name(*best));
     if (!best && step_in_name(linked).value_or(0) > step) fs::remove(folder / "best", none);
 }
 

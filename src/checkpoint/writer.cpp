@@ -4,8 +4,8 @@
 #include <csignal>
 #include <system_error>
 
+#include "base/replace.hpp"
 #include "checkpoint/folder.hpp"
-#include "hdf5/publish.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -102,7 +102,7 @@ void CheckpointWriter::publish() {
     };
     // Before `latest` moves, so that what is older than it always is this run's past.
     remove(abandoned(saved_steps(folder_), newest_, result_.step, linked_steps(folder_)));
-    hdf5::replace_link(folder_, "latest", checkpoint_name(result_.step));
+    replace_link(folder_, "latest", checkpoint_name(result_.step));
     newest_ = result_.step;
     result_.saved = true;
     link_best(folder_, snapshot_.history, newest_);

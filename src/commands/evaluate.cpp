@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "base/output_file.hpp"
+#include "base/text.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
 #include "report/evaluation_report.hpp"
@@ -68,6 +69,9 @@ class Bar {
     Bar() {
         if (output_is_terminal() && logs(LogLevel::info)) line_.emplace(stdout);
     }
+    void clear() {
+        if (line_) line_->clear();
+    }
     void operator()(std::int64_t done, std::int64_t all, std::int64_t positions) {
         if (line_) line_->draw(evaluation_line(done, all, positions, monotonic_seconds() - begin_));
     }
@@ -90,8 +94,7 @@ int evaluate_command(const Communicator& world, const Arguments& arguments) {
     EvaluateConfig config;
     std::optional<OutputFile> output;
     if (root) {
-        checkpoint =
-            open_checkpoint(options.checkpoint, [](const std::string& what) { log_warning(what); });
+        checkpoint = open_checkpoint(options.checkpoint, log_warning);
         data = open_dataset(options.data, make_tokenizer(checkpoint.state.tokenizer));
         if (!data.shares().empty())
             throw UsageError("--data FILE:SHARE: an evaluation counts every token once",
@@ -109,10 +112,11 @@ int evaluate_command(const Communicator& world, const Arguments& arguments) {
         options.allow_mixed_cpus, [&](std::int64_t done, std::int64_t all, std::int64_t positions) {
             (*bar)(done, all, positions);
         });
-    bar.reset();
     if (!root) return 0;
+    bar->clear();
+    bar.reset();
     const EvaluationReport report{checkpoint, data, config.sequences, evaluation};
-    fmt::print("{}", evaluation_tables(report));
+    fmt::print("{}", printable(evaluation_tables(report)));
     if (output) {
         output->write(evaluation_json(report));
         output->publish();

@@ -4,12 +4,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <optional>
 
 #include <fmt/core.h>
 
 #include "base/log.hpp"
 #include "base/output_file.hpp"
+#include "base/text.hpp"
 #include "commands/options.hpp"
 #include "commands/prompts.hpp"
 #include "commands/verbs.hpp"
@@ -77,8 +79,30 @@ GenerateOptions::GenerateOptions(const Arguments& arguments) {
 /// Writes to standard output, now. @throws Error when it can't.
 void print_now(std::string_view text) {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-        throw Error(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
+        throw Error(fmt::format("cannot write to standard output: {}", std::strerror(errno)),
+                    "what reads it (a pipe, a file) has ended or is full");
 }
+
+/// Prints a text as its bytes come; a terminal puts the characters together. On a terminal without
+/// control characters, which a model from elsewhere may have been trained to say.
+class Printer {
+  public:
+    void operator()(std::string_view text) {
+        if (!terminal_) {
+            print_now(text);
+            return;
+        }
+        held_ += text;
+        // Half a character, which the next byte may make a control character.
+        const std::size_t whole = held_.size() - (held_.ends_with('\xC2') ? 1 : 0);
+        print_now(printable(std::string_view(held_).substr(0, whole)));
+        held_.erase(0, whole);
+    }
+
+  private:
+    bool terminal_ = output_is_terminal();
+    std::string held_;
+};
 
 /// Says once if prompts don't fit the model's window. @throws Error naming the prompt that has no
 /// tokens.
@@ -127,6 +151,7 @@ void answer_all(Generator& generator, const std::vector<Prompt>& prompts,
             progress->draw(
                 progress_line(done, prompts.size(), tokens, monotonic_seconds() - begin));
     }
+    if (progress) progress->clear();
     if (output) output->publish();
 }
 
@@ -146,8 +171,7 @@ int generate_command(const Arguments& arguments) {
     std::optional<OutputFile> output;
     if (!options.output.empty()) output.emplace(options.output);
 
-    const CheckpointInfo info =
-        open_checkpoint(options.checkpoint, [](const std::string& what) { log_warning(what); });
+    const CheckpointInfo info = open_checkpoint(options.checkpoint, log_warning);
     const auto tokenizer = make_tokenizer(info.state.tokenizer);
     const ParameterTable table(info.model);
     AlignedBuffer<float> weights(table.flat_size());
@@ -158,12 +182,12 @@ int generate_command(const Arguments& arguments) {
         answer_all(generator, prompts, output);
         return 0;
     }
-    // Bytes as they come: a terminal puts the characters together.
-    print_now(options.prompt);
+    Printer print;
+    print(options.prompt);
     const bool numbers = tokenizer->spec().kind == "ids";  // which are to stay apart
-    if (numbers && !options.prompt.empty() && options.prompt.back() != ' ') print_now(" ");
-    generator(options.prompt, 0, print_now);
-    print_now("\n");
+    if (numbers && !options.prompt.empty() && options.prompt.back() != ' ') print(" ");
+    generator(options.prompt, 0, std::ref(print));
+    print("\n");
     return 0;
 }
 

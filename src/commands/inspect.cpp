@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
 #include "report/prepare_report.hpp"
@@ -16,63 +17,71 @@ namespace evengrad {
 
 namespace {
 
+/// Prints texts from a file, which anybody may have made.
+template <class... Values>
+void print(fmt::format_string<Values...> format, Values&&... values) {
+    fmt::print("{}", printable(fmt::format(format, std::forward<Values>(values)...)));
+}
+
 void print_summary(const CheckpointInfo& info) {
     const ParameterTable table(info.model);
     const GptConfig& model = info.model;
-    fmt::print("checkpoint {}\n", info.path.string());
-    fmt::print("written    {} by evengrad {}\n", info.file_time, info.creator_version);
-    fmt::print("model      gpt, {} layers x {}, {} heads, MLP {}, sequences of {}, vocabulary {}\n",
-               model.num_layers, model.hidden_size, model.num_attention_heads, model.ffn_size(),
-               model.seq_length, model.vocab_size);
-    fmt::print("           {} parameters in {} tensors\n", table.parameter_count(), table.size());
-    fmt::print("optimizer  {}, {} moments a parameter\n", info.optimizer, info.moments);
-    fmt::print("state      step {}, epoch {}, {} updates, seed {}\n", info.state.step,
-               info.state.epoch, info.state.updates, info.state.seed);
+    print("checkpoint {}\n", info.path.string());
+    print("written    {} by evengrad {}\n", info.file_time, info.creator_version);
+    print("model      gpt, {} x {}, {}, MLP {}, sequences of {}, vocabulary {}\n",
+          counted(model.num_layers, "layer"), model.hidden_size,
+          counted(model.num_attention_heads, "head"), model.ffn_size(), model.seq_length,
+          model.vocab_size);
+    print("           {} parameters in {} tensors\n", table.parameter_count(), table.size());
+    print("optimizer  {}, {} a parameter\n", info.optimizer, counted(info.moments, "moment"));
+    print("tokenizer  {}\n", info.state.tokenizer.describe());
+    print("state      step {}, epoch {}, {}, seed {}\n", info.state.step, info.state.epoch,
+          counted(info.state.updates, "update"), info.state.seed);
     const TrainingHistory& history = info.history;
     if (!history.step.empty())
-        fmt::print("training   loss {:.4f} at step {}, {:.4f} at step {}\n", history.loss.front(),
-                   history.step.front(), history.loss.back(), history.step.back());
+        print("training   loss {:.4f} at step {}, {:.4f} at step {}\n", history.loss.front(),
+              history.step.front(), history.loss.back(), history.step.back());
     const auto skipped =
         std::accumulate(history.skipped.begin(), history.skipped.end(), std::int64_t{0});
-    if (skipped > 0)
-        fmt::print("           {} update{} left out\n", skipped, skipped == 1 ? "" : "s");
+    if (skipped > 0) print("           {} left out\n", counted(skipped, "update"));
     if (!history.step.empty() && !std::isnan(history.noise_scale.back()))
-        fmt::print(
-            "           gradient noise scale {:.3g} +- {:.2g} tokens; the last step had {}\n",
-            history.noise_scale.back(), history.noise_scale_error.back(),
-            history.loss_tokens.back());
+        print("           gradient noise scale {:.3g} +- {:.2g} tokens; the last step had {}\n",
+              history.noise_scale.back(), history.noise_scale_error.back(),
+              history.loss_tokens.back());
     if (!history.validation_step.empty())
-        fmt::print("held out   loss {:.4f} at step {}\n", history.validation_loss.back(),
-                   history.validation_step.back());
+        print("held out   loss {:.4f} at step {}\n", history.validation_loss.back(),
+              history.validation_step.back());
     if (const BestEvaluation best = best_evaluation(history); best.since > 0 && best.step > 0)
-        fmt::print("           the best was {:.4f} at step {}\n", best.loss, best.step);
-    fmt::print("\n{:<32} {:>16} {:>12} {:>9}\n", "tensor", "shape", "parameters", "quantum");
+        print("           the best was {:.4f} at step {}\n", best.loss, best.step);
+    print("\n{:<32} {:>16} {:>12} {:>9}\n", "tensor", "shape", "parameters", "quantum");
     for (Index t = 0; t < table.size(); ++t) {
         const std::int32_t exponent = info.state.quantum_exponents[static_cast<std::size_t>(t)];
         const bool set = exponent != std::numeric_limits<std::int32_t>::min();
-        fmt::print("{:<32} {:>16} {:>12} {:>9}\n", table[t].name, fmt::format("{}", table[t].shape),
-                   table[t].count, set ? fmt::format("2^{}", exponent) : "-");
+        print("{:<32} {:>16} {:>12} {:>9}\n", table[t].name, fmt::format("{}", table[t].shape),
+              table[t].count, set ? fmt::format("2^{}", exponent) : "-");
     }
 }
 
 /// `digest`: only that.
 void print_prepared(const PreparedStore& store, bool digest) {
     if (digest) {
-        fmt::print("{}\n", store.digest());
+        print("{}\n", store.digest());
         return;
     }
     constexpr std::size_t most_files = 20;
-    fmt::print("{}\n{:>12} {:>14}  file\n", prepared_summary(store), "documents", "tokens");
+    print("{}\n{:>12} {:>14}  file\n", prepared_summary(store), "documents", "tokens");
     const auto& first = store.first_documents();
     for (std::size_t s = 0; s < std::min(first.size(), most_files); ++s) {
         const std::int64_t end = s + 1 < first.size() ? first[s + 1] : store.documents();
         const auto offset = [&](std::int64_t document) {
             return store.offsets()[static_cast<std::size_t>(document)];
         };
-        fmt::print("{:>12} {:>14}  {}\n", end - first[s], offset(end) - offset(first[s]),
-                   store.sources()[s]);
+        print("{:>12} {:>14}  {}\n", end - first[s], offset(end) - offset(first[s]),
+              store.sources()[s]);
     }
-    if (first.size() > most_files) fmt::print("and {} more files\n", first.size() - most_files);
+    if (first.size() > most_files)
+        print("and {}\n",
+              counted(static_cast<std::int64_t>(first.size() - most_files), "more file"));
 }
 
 }  // namespace
@@ -100,16 +109,17 @@ int inspect_command(const Arguments& arguments) {
             "one checkpoint, run folder or prepared file is needed, not {}", paths.size()));
     fail_on(problems, "inspect");
     if (is_prepared_file(paths.front())) {
-        if (print_config) throw UsageError("--print-config: prepared data have no recipe");
+        if (print_config)
+            throw UsageError("--print-config: prepared data have no recipe",
+                             "name a checkpoint, or leave the option out");
         print_prepared(PreparedStore(paths.front()), digest);
         return 0;
     }
-    const CheckpointInfo info =
-        open_checkpoint(paths.front(), [](const std::string& what) { log_warning(what); });
+    const CheckpointInfo info = open_checkpoint(paths.front(), log_warning);
     if (digest)
-        fmt::print("{}\n", checkpoint_digest(info));
+        print("{}\n", checkpoint_digest(info));
     else if (print_config)
-        fmt::print("{}", info.state.options);
+        print("{}", info.state.options);
     else
         print_summary(info);
     return 0;

@@ -63,6 +63,13 @@ class OptionTable {
     /// Writes all values to their places. Call once, last.
     void finish(std::vector<std::string>& problems);
 
+    /// Once finished: lets an option that was left to be decided have the value that was, in what
+    /// is printed and passed on.
+    template <class T>
+    void decide(const std::string& name, const T& value) {
+        values_.find(name)->second.value() = value;
+    }
+
     /// Whether it was given, on the command line or in the recipe.
     bool given(const std::string& name) const;
     /// Its value as text; empty when it wasn't given.

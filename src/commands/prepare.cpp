@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "base/output_file.hpp"
+#include "base/text.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
 #include "data/prepared_writer.hpp"
@@ -54,11 +55,8 @@ class CountingSink final : public DocumentSink {
 
 /// What would otherwise be found only after hours of reading.
 void check_inputs(const std::vector<std::string>& inputs) {
-    for (const std::string& input : inputs) {
-        std::error_code error;
-        if (input != "-" && !fs::exists(input, error))
-            throw Error(fmt::format("--input {}: there is no such file", input), "check the path");
-    }
+    for (const std::string& input : inputs)
+        if (input != "-") ByteStream{input};
 }
 
 /// Size of all inputs; 0 when one of them has none (standard input).
@@ -170,7 +168,7 @@ void refuse_to_overwrite(const fs::path& file) {
 void show_masks(const PreparedStore& store, std::int64_t count) {
     const bool color = output_is_terminal();
     for (std::int64_t d = 0; d < std::min(count, store.documents()); ++d)
-        fmt::print("\n--- {}, {} tokens{}\n{}\n", store.place(d),
+        fmt::print("\n--- {}, {} tokens{}\n{}\n", printable(store.place(d)),
                    store.offsets()[static_cast<std::size_t>(d) + 1] -
                        store.offsets()[static_cast<std::size_t>(d)],
                    d > 0   ? ""
@@ -207,9 +205,12 @@ int prepare_command(const Arguments& arguments) {
     table.add("tokenizer", options.tokenizer,
               "byte, sentencepiece:FILE, or ids:VOCABULARY:END_OF_TEXT for tokens of other "
               "programs");
-    table.add("train-tokenizer", options.training,
-              "bpe:TOKENS or unigram:TOKENS: trains a SentencePiece model on the inputs, and "
-              "writes it beside the output (DATA.model)");
+    table.add(
+        "train-tokenizer", options.training,
+        fmt::format("bpe:TOKENS or unigram:TOKENS ({} to {}): trains a SentencePiece model on "
+                    "the inputs (files: they are read twice), and writes it beside the "
+                    "output (DATA.model)",
+                    smallest_training, largest_training));
     table.add("show-masks", options.show_masks,
               "prints so many documents with the tokens that carry loss marked");
     table.add("overwrite", options.overwrite, true, "replaces an output that is there");
@@ -256,7 +257,7 @@ int prepare_command(const Arguments& arguments) {
     writer.publish();
     const double end = monotonic_seconds();
     const PreparedStore store(options.output.string());
-    fmt::print("{}time       {}, {}/s, at most {} of memory\n", prepared_summary(store),
+    fmt::print("{}time       {}, {}/s, at most {} of memory\n", printable(prepared_summary(store)),
                format_duration(end - begin), format_bytes(bytes / (end - tokenizing)),
                format_bytes(peak_memory()));
     show_masks(store, options.show_masks);

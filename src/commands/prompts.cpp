@@ -52,10 +52,11 @@ void check_utf8(const std::string& text) {
 }
 
 std::vector<Prompt> read_prompts(const std::filesystem::path& path) {
+    ByteStream file(path);
     const std::string extension = path.extension().string();
     if (extension != ".txt" && extension != ".jsonl")
-        throw Error(fmt::format("--prompts {}: unknown kind of file", path.string()), format_hint);
-    ByteStream file(path);
+        throw UsageError(fmt::format("--prompts {}: unknown kind of file", path.string()),
+                         format_hint);
     Lines lines(file);
     std::vector<Prompt> prompts;
     std::unordered_map<std::string, std::uint32_t> seen;

@@ -1,11 +1,14 @@
 #include "commands/recipe.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include <fmt/format.h>
+
+#include "base/text.hpp"
 
 namespace evengrad {
 
@@ -52,6 +55,16 @@ std::optional<std::string> unquoted(const std::string& text) {
             case 'r':
                 value += '\r';
                 break;
+            case 'x': {
+                int byte = 0;
+                const char* const digits = text.data() + i + 1;
+                if (text.size() - i < 3 ||
+                    std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2 || byte <= 0)
+                    return std::nullopt;
+                value += static_cast<char>(byte);
+                i += 2;
+                break;
+            }
             default:
                 return std::nullopt;
         }
@@ -61,7 +74,8 @@ std::optional<std::string> unquoted(const std::string& text) {
 
 bool needs_quotes(const std::string& value) {
     return value.empty() || value.front() == '"' || trimmed(value) != value ||
-           without_comment(value) != value || value.find_first_of("\n\r") != std::string::npos;
+           without_comment(value) != value || value.find('\n') != std::string::npos ||
+           printable(value) != value;
 }
 
 }  // namespace
@@ -93,12 +107,10 @@ std::string write_recipe_line(const std::string& name, const std::string& value)
             text += {'\\', c};
         else if (c == '\n')
             text += "\\n";
-        else if (c == '\r')
-            text += "\\r";
         else
             text += c;
     }
-    return text + '"';
+    return printable(text) + '"';  // whose way to show control characters is read back
 }
 
 std::string read_recipe_file(const std::string& path, std::vector<std::string>& problems) {

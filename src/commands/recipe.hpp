@@ -8,8 +8,8 @@
 namespace evengrad {
 
 /// One line of a recipe. Spaces around name and value don't count, nor does a comment: # where a
-/// line begins or after a space. A value in double quotes is taken as it is, with \" \\ \n \r for
-/// what couldn't stand there otherwise.
+/// line begins or after a space. A value in double quotes is taken as it is, with \" \\ \n \r and
+/// \x1b (two hexadecimal digits) for what couldn't stand there otherwise.
 struct RecipeLine {
     std::string name;  ///< empty: a blank line or only a comment
     std::string value;

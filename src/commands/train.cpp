@@ -74,7 +74,8 @@ int train_command(const Communicator& world, const Arguments& arguments) {
             if (!options.valid_data.empty())
                 valid = open_dataset(options.valid_data, data.tokenizer());
             if (!valid.shares().empty())
-                throw UsageError("--valid-data: a share means nothing, all of it is evaluated");
+                throw UsageError("--valid-data: a share means nothing, all of it is evaluated",
+                                 "leave the shares out");
             if (options.valid_fraction > 0.0)
                 std::tie(data, valid) = data.split_tail(options.valid_fraction);
             resolved = options.table.resolved();

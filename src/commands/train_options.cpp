@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include <evengrad/dataset.hpp>
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -156,6 +157,7 @@ std::string TrainOptions::changes_since(const std::string& recipe) const {
     std::vector<std::string> ignored, without = loop.overrides;
     before.table.parse_resolved(recipe, ignored);
     before.table.finish(ignored);
+    before.interpret(ignored);
     // Restoring knows data by their digest only; here are their names.
     without.erase(std::remove(without.begin(), without.end(), "data"), without.end());
     return fmt::format("{}", fmt::join(table.changes_since(before.table, without), ", "));
@@ -177,7 +179,6 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     }
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
-    loop.options = table.recipe();
     for (const std::string& name : loop.overrides)
         if (std::find(overridable_options.begin(), overridable_options.end(), name) ==
             overridable_options.end())
@@ -204,6 +205,20 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
                                        loop.early_stop_min_delta));
     const auto more = train.validate();
     problems.insert(problems.end(), more.begin(), more.end());
+    if (!problems.empty()) return;
+    decide_the_rest();
+    loop.options = table.recipe();
+}
+
+void TrainOptions::decide_the_rest() {
+    train.model.ffn_hidden_size = train.model.ffn_size();
+    table.decide("ffn-hidden-size", train.model.ffn_hidden_size);
+    // Prepared files bring theirs, for which there is no option.
+    if (!tokenizer.empty() || data.empty() ||
+        std::any_of(data.begin(), data.end(), names_prepared_file))
+        return;
+    tokenizer = "byte";
+    table.decide("tokenizer", tokenizer);
 }
 
 }  // namespace evengrad

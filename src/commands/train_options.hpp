@@ -33,6 +33,8 @@ struct TrainOptions {
   private:
     /// What the table's plain values mean; adds problems that only show when all is known.
     void interpret(std::vector<std::string>& problems);
+    /// Gives options that were left to follow from others the value that does.
+    void decide_the_rest();
 
     std::string config_, sequences_ = "documents", optimizer_ = "adamw", decay_ = "cosine";
     std::string loss_reduction_ = "token-mean";

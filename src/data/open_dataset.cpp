@@ -25,7 +25,8 @@ NamedFile parse_file(const std::string& text) {
     const auto [stop, problem] = std::from_chars(text.data() + colon + 1, end, share);
     if (stop != end || problem == std::errc::invalid_argument) return {text, 0.0};
     if (problem != std::errc() || !(share > 0.0 && share <= 1e9))
-        throw UsageError(fmt::format("{}: a share must be above 0 and at most 1e9", text));
+        throw UsageError(fmt::format("{}: a share must be above 0 and at most 1e9", text),
+                         "a.h5:3 b.h5:1 takes three sequences of a.h5 for one of b.h5");
     return {text.substr(0, colon), share};
 }
 
@@ -41,6 +42,10 @@ std::shared_ptr<const TokenStore> read_into_memory(
 }
 
 }  // namespace
+
+bool names_prepared_file(const std::string& file) {
+    return is_prepared(parse_file(file).path);
+}
 
 Dataset open_dataset(const std::vector<std::string>& files,
                      std::shared_ptr<const Tokenizer> tokenizer) {
@@ -70,8 +75,9 @@ Dataset open_dataset(const std::vector<std::string>& files,
             fmt::format("{} was prepared with another tokenizer ({}) than is asked for ({})",
                         parts.front().name(), parts.front().store().tokenizer()->spec().describe(),
                         tokenizer->spec().describe()),
-            "raw files are read with any tokenizer; a prepared one must be prepared again, with "
-            "this one");
+            "leave --tokenizer out, or prepare the file again with this one; raw files are read "
+            "with "
+            "any");
     return Dataset(std::move(parts), std::move(shares));
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 
 #include <fcntl.h>
 #include <fmt/ranges.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/digest.hpp"
+#include "base/replace.hpp"
 #include "data/document_sink.hpp"
 #include "data/tokenizer_note.hpp"
 #include "hdf5/nexus.hpp"
@@ -169,12 +169,14 @@ PreparedStore::PreparedStore(const std::string& file) : name_(file) {
     hdf5::File opened = hdf5::File::open(file);
     descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
     struct stat status {};
-    if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0)
-        throw Error(fmt::format("cannot read {}: {}", file, std::strerror(errno)));
+    if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) fail_to("read", file, errno);
     try {
         file_size_ = static_cast<std::uint64_t>(status.st_size);
         Opening(opened.root(), *this).read_all();
         opened.close();
+    } catch (const Error& error) {
+        ::close(descriptor_);
+        throw Error(error.what(), error.hint().empty() ? prepare_again : error.hint());
     } catch (...) {
         ::close(descriptor_);
         throw;
@@ -202,7 +204,7 @@ void PreparedStore::read_bytes(std::uint64_t offset, std::span<std::byte> bytes)
         const ssize_t got = ::pread(descriptor_, bytes.data() + done, bytes.size() - done,
                                     static_cast<off_t>(offset + done));
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) throw Error(fmt::format("cannot read {}: {}", name_, std::strerror(errno)));
+        if (got < 0) fail_to("read", name_, errno);
         if (got == 0)
             throw Error(fmt::format("{}: was cut off while it was in use", name_), prepare_again);
         done += static_cast<std::size_t>(got);

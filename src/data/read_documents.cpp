@@ -16,10 +16,11 @@ InputFormat format_of(const std::filesystem::path& path, InputFormat given) {
     if (extension == ".txt") return InputFormat::text;
     if (extension == ".jsonl") return InputFormat::jsonl;
     if (extension == ".bin") return InputFormat::tokens;
-    throw Error(fmt::format("{}: unknown kind of data file{}", name,
-                            extension.empty() ? " (no extension)" : ""),
-                "known are .txt (text), .jsonl (one JSON object a line) and .bin (token ids), "
-                "each also with .gz behind");
+    const ByteStream readable(path);  // what isn't even a file is refused as that
+    throw UsageError(fmt::format("{}: unknown kind of data file{}", name,
+                                 extension.empty() ? " (no extension)" : ""),
+                     "known are .txt (text), .jsonl (one JSON object a line) and .bin (token ids), "
+                     "each also with .gz behind");
 }
 
 void read_documents(const std::filesystem::path& path, const ReadOptions& options,

@@ -32,8 +32,8 @@ struct ReadOptions {
     ByteStream::Progress progress = {};
 };
 
-/// What a file is: `given`, unless that leaves it to the file's name. @throws Error when it can't
-/// be told.
+/// What a file is: `given`, unless that leaves it to the file's name. @throws UsageError when it
+/// can't be told; Error when there is no such file, or a folder.
 InputFormat format_of(const std::filesystem::path& path, InputFormat given);
 
 /// Reads one file ("-": standard input, whose format must be given) into `sink`, in bounded memory:

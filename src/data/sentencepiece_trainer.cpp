@@ -24,7 +24,6 @@ namespace {
 // SentencePiece leaves out longer lines (by default), so they are cut.
 constexpr std::size_t longest_line = 4096;
 constexpr std::size_t line_overhead = 64;  // bytes of memory
-constexpr std::int32_t smallest_vocabulary = 512, most_tokens = 1'000'000;
 
 class Lines final : public sentencepiece::SentenceIterator {
   public:
@@ -141,9 +140,10 @@ SentencePieceTraining parse_training(const std::string& option) {
         throw Error(
             fmt::format("--train-tokenizer must be bpe:TOKENS or unigram:TOKENS, not '{}'", option),
             "for example bpe:8000");
-    if (training.vocabulary < smallest_vocabulary || training.vocabulary > most_tokens)
+    if (training.vocabulary < smallest_training || training.vocabulary > largest_training)
         throw Error(fmt::format("--train-tokenizer {}: a vocabulary must be between {} and {}",
-                                option, smallest_vocabulary, most_tokens));
+                                option, smallest_training, largest_training),
+                    "for example bpe:8000");
     return training;
 }
 
@@ -201,10 +201,13 @@ std::string train_sentencepiece(const SentencePieceTraining& training,
     int result[2] = {-1, -1};
     const int words = ::memfd_create("evengrad", MFD_CLOEXEC);
     if (words < 0 || ::pipe(result) != 0)
-        throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)));
+        throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)),
+                    "--tokenizer byte needs no training");
     std::fflush(nullptr);  // else the child, when it exits, writes what is buffered here
     const pid_t pid = ::fork();
-    if (pid < 0) throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)));
+    if (pid < 0)
+        throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)),
+                    "--tokenizer byte needs no training");
     if (pid == 0) {
         ::close(result[0]);
         child(training, std::move(lines), result[1], words);

@@ -10,10 +10,13 @@
 
 namespace evengrad {
 
+/// Vocabularies that can be trained: 256 bytes and some text, up to more than anybody has.
+inline constexpr std::int32_t smallest_training = 512, largest_training = 1'000'000;
+
 /// What --train-tokenizer asks for.
 struct SentencePieceTraining {
     std::string kind;             ///< "bpe" or "unigram"
-    std::int32_t vocabulary = 0;  ///< 512 to 1,000,000 tokens
+    std::int32_t vocabulary = 0;  ///< smallest_training to largest_training tokens
 };
 
 /// "bpe:8000". @throws Error naming the option's text.

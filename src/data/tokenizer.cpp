@@ -37,7 +37,9 @@ class ByteTokenizer final : public Tokenizer {
 std::string read_model_file(const std::filesystem::path& path) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
-    if (!std::filesystem::exists(status)) throw Error("there is no such file");
+    if (!std::filesystem::exists(status))
+        throw Error("there is no such file",
+                    "check the path; rank 0 alone reads it, from the folder it was started in");
     if (!std::filesystem::is_regular_file(status)) throw Error("it is not a file");
     std::ifstream stream(path, std::ios::binary);
     std::string bytes(largest_sentencepiece_model + 1, '\0');
@@ -49,6 +51,9 @@ std::string read_model_file(const std::filesystem::path& path) {
     return bytes;
 }
 
+constexpr const char* sentencepiece_hint = "name a .model file that SentencePiece wrote";
+constexpr const char* ids_example = "for GPT-2's tokens: ids:50257:50256";
+
 /// "50257:50256"
 TokenizerSpec parse_ids(std::string_view numbers) {
     TokenizerSpec spec;
@@ -56,10 +61,9 @@ TokenizerSpec parse_ids(std::string_view numbers) {
     const char* const end = numbers.data() + numbers.size();
     const auto [colon, bad_size] = std::from_chars(numbers.data(), end, spec.vocabulary_size);
     if (bad_size != std::errc() || colon == end || *colon != ':')
-        throw Error("it must be ids:VOCABULARY:END_OF_TEXT", "for GPT-2's tokens: ids:50257:50256");
+        throw Error("it must be ids:VOCABULARY:END_OF_TEXT");
     const auto [stop, bad_end] = std::from_chars(colon + 1, end, spec.end_of_text);
-    if (bad_end != std::errc() || stop != end)
-        throw Error("it must be ids:VOCABULARY:END_OF_TEXT", "for GPT-2's tokens: ids:50257:50256");
+    if (bad_end != std::errc() || stop != end) throw Error("it must be ids:VOCABULARY:END_OF_TEXT");
     return spec;
 }
 
@@ -114,13 +118,17 @@ std::shared_ptr<const Tokenizer> open_tokenizer(const std::string& option) {
         if (option.starts_with(sentencepiece))
             return make_tokenizer(
                 sentencepiece_spec(read_model_file(option.substr(sentencepiece.size()))));
-        if (option.starts_with(ids))
-            return make_tokenizer(parse_ids(std::string_view(option).substr(ids.size())));
     } catch (const Error& error) {
-        throw Error(fmt::format("--tokenizer {}: {}", option, error.what()), error.hint());
+        throw Error(fmt::format("--tokenizer {}: {}", option, error.what()),
+                    error.hint().empty() ? sentencepiece_hint : error.hint());
     }
-    throw Error(fmt::format("--tokenizer {}: there is no such tokenizer", option),
-                "it can be byte, sentencepiece:FILE or ids:VOCABULARY:END_OF_TEXT");
+    if (option.starts_with(ids)) try {
+            return make_tokenizer(parse_ids(std::string_view(option).substr(ids.size())));
+        } catch (const Error& error) {  // wrong whatever any file holds
+            throw UsageError(fmt::format("--tokenizer {}: {}", option, error.what()), ids_example);
+        }
+    throw UsageError(fmt::format("--tokenizer {}: there is no such tokenizer", option),
+                     "it can be byte, sentencepiece:FILE or ids:VOCABULARY:END_OF_TEXT");
 }
 
 }  // namespace evengrad

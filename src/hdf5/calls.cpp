@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/log.hpp"
+
 namespace evengrad::hdf5 {
 
 namespace {
@@ -38,15 +40,30 @@ std::string text_from(Get get) {
     return text;
 }
 
-extern "C" herr_t add_reason(unsigned, const H5E_error2_t* entry, void* text) noexcept {
+/// Why a call failed: the library's whole story, from the call inward, and its last word.
+struct Reasons {
+    std::string all, cause;
+};
+
+extern "C" herr_t add_reason(unsigned, const H5E_error2_t* entry, void* reasons) noexcept {
     try {
-        static_cast<std::string*>(text)->append(
-            fmt::format("\n  {}: {}", entry->func_name ? entry->func_name : "?",
-                        entry->desc ? entry->desc : "?"));
+        auto& [all, cause] = *static_cast<Reasons*>(reasons);
+        cause = entry->desc ? entry->desc : "?";
+        all += fmt::format("\n  {}: {}", entry->func_name ? entry->func_name : "?", cause);
         return 0;
     } catch (...) {
         return -1;
     }
+}
+
+/// Of "file write failed: time = ..., errno = 28, error message = 'No space left on device', buf =
+/// ..." what the system said.
+std::string essence(const std::string& cause) {
+    constexpr std::string_view before = "error message = '";
+    const std::size_t begin = cause.find(before);
+    if (begin == std::string::npos) return cause;
+    const std::size_t end = cause.find('\'', begin + before.size());
+    return cause.substr(begin + before.size(), end - begin - before.size());
 }
 
 }  // namespace
@@ -85,15 +102,19 @@ std::string describe(const Place& place) {
 
 void fail(const char* call, const Place& place) {
     // The stack first: the calls that find the names below would clear it.
-    std::string reasons;
+    Reasons reasons;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, add_reason, &reasons);
     H5Eclear2(H5E_DEFAULT);
     std::string hint;
-    if (reasons.find("truncated file") != std::string::npos)
+    if (reasons.all.find("truncated file") != std::string::npos)
         hint = "the file was cut off while it was written or copied; use an earlier one";
-    else if (reasons.find("No space left") != std::string::npos)
+    else if (reasons.all.find("No space left") != std::string::npos)
         hint = "free some disk space";
-    throw Error(fmt::format("{}: {} failed{}", describe(place), call, reasons), hint);
+    const std::string where = describe(place);
+    log_debug("{}: {} failed:{}", where, call, reasons.all);
+    throw Error(fmt::format("{}: {} failed{}{}", where, call, reasons.cause.empty() ? "" : ": ",
+                            essence(reasons.cause)),
+                hint);
 }
 
 std::string to_string(const Shape& shape) {

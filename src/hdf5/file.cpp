@@ -1,12 +1,12 @@
 #include "hdf5/file.hpp"
 
 #include <cerrno>
-#include <cstring>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "base/replace.hpp"
 #include "hdf5/calls.hpp"
 
 namespace evengrad::hdf5 {
@@ -29,8 +29,7 @@ PropertyHandle access_properties() {
 /// Opens and closes the file without the library, whose messages for the plain cases are long.
 void try_open(const std::filesystem::path& path, int flags, const char* what) {
     const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
-    if (descriptor < 0)
-        throw Error(fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno)));
+    if (descriptor < 0) fail_to(what, path, errno);
     ::close(descriptor);
 }
 
@@ -50,7 +49,7 @@ File File::open(const std::filesystem::path& path) {
     const Place place{-1, path.native()};
     try_open(path, O_RDONLY | O_NONBLOCK, "read");
     if (!std::filesystem::is_regular_file(path))
-        throw Error(fmt::format("cannot read {}: not a file", path.string()));
+        throw Error(fmt::format("cannot read {}: not a file", path.string()), "check the path");
 #if H5_VERSION_GE(1, 12, 0)
     const htri_t is_hdf5 = H5Fis_accessible(path.c_str(), H5P_DEFAULT);
 #else

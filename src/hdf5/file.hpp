@@ -4,7 +4,8 @@
 // only follows hard links. Soft, external and user-defined links, external storage and virtual
 // datasets are refused, since a checkpoint could use them to read other files of its reader.
 //
-// All failures throw Error, which names the file, the object and the HDF5 library's own reasons.
+// All failures throw Error, which names the file, the object and what the HDF5 library says was the
+// cause; --log-level debug has the library's whole story.
 // Groups and datasets must be gone before their file is closed. HDF5 is not thread-safe.
 // Everything here is @local; evengrad calls it on rank 0 only.
 #pragma once

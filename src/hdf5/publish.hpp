@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 
 #include "hdf5/file.hpp"
 
@@ -29,14 +28,8 @@ class PublishedFile {
 
   private:
     std::filesystem::path target_;
-    std::filesystem::path temporary_;
     File file_;
     bool published_ = false;
 };
-
-/// Makes `folder`/`name` a symbolic link to `target` (relative to the folder), in place of an
-/// earlier link; at every instant there is the old one or the new one. @local
-void replace_link(const std::filesystem::path& folder, const std::string& name,
-                  const std::filesystem::path& target);
 
 }  // namespace evengrad::hdf5

@@ -34,7 +34,8 @@ std::vector<std::int64_t> draws_by_share(const Dataset& data, const Sequences& s
     std::int64_t left = sequences.size();
     for (std::size_t p = 0; p < shares.size(); ++p) {
         if (draws[p] == 0)
-            throw Error(fmt::format("{}: has no sequence to draw", data.parts()[p].name()));
+            throw Error(fmt::format("{}: has no sequence to draw", data.parts()[p].name()),
+                        "leave it out, or give a file of which some tokens carry loss");
         const double exact = static_cast<double>(sequences.size()) * (shares[p] / all);
         draws[p] = static_cast<std::int64_t>(exact);
         left -= draws[p];

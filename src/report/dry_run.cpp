@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/aligned.hpp"
+#include "base/text.hpp"
 #include "checkpoint/size.hpp"
 #include "data/token_store.hpp"
 #include "report/progress.hpp"
@@ -239,8 +240,8 @@ std::string memory_lines(const DryRun& run) {
     const std::size_t shared = memory.weights + memory.sums + memory.locks;
     std::string text =
         fmt::format("memory     of a node of {}: weights {} + gradient sums {} + locks {} = {}\n",
-                    run.ranks_of_node == 1 ? "1 rank" : fmt::format("{} ranks", run.ranks_of_node),
-                    bytes(memory.weights), bytes(memory.sums), bytes(memory.locks), bytes(shared));
+                    counted(run.ranks_of_node, "rank"), bytes(memory.weights), bytes(memory.sums),
+                    bytes(memory.locks), bytes(shared));
     if (!run.shared_folder.empty()) {
         const auto needed = shared * static_cast<std::size_t>(run.nodes_of_machine);
         text += fmt::format(
@@ -259,24 +260,24 @@ std::string memory_lines(const DryRun& run) {
 }  // namespace
 
 std::string dry_run_text(const DryRun& run) {
-    std::string text = fmt::format(
-        "evengrad {}: dry run for {} rank{} on {} node{}: nothing is trained or written\n", version,
-        run.ranks, run.ranks == 1 ? "" : "s", run.nodes, run.nodes == 1 ? "" : "s");
+    std::string text =
+        fmt::format("evengrad {}: dry run for {} on {}: nothing is trained or written\n", version,
+                    counted(run.ranks, "rank"), counted(run.nodes, "node"));
     text += fmt::format("parameters {}\n", run.parameters);
     for (const DryRun::Kind& kind : run.kinds)
-        text += fmt::format("           {:<32} {:>12} in {} tensor{}\n", kind.name, kind.parameters,
-                            kind.tensors, kind.tensors == 1 ? "" : "s");
+        text += fmt::format("           {:<32} {:>12} in {}\n", kind.name, kind.parameters,
+                            counted(kind.tensors, "tensor"));
     text += memory_lines(run);
     const auto iters = static_cast<double>(run.train_iters);
     text += fmt::format(
-        "data       {} tokens in {} sequences, {} held out\n"
+        "data       {} tokens in {}, {} held out\n"
         "steps      {} an epoch; {} are {:.3g} epochs, {}{:.4g} tokens\n",
-        run.tokens, run.sequences, run.valid_tokens, run.steps_per_epoch, run.train_iters,
-        iters / static_cast<double>(run.steps_per_epoch),
+        run.tokens, counted(run.sequences, "sequence"), run.valid_tokens, run.steps_per_epoch,
+        run.train_iters, iters / static_cast<double>(run.steps_per_epoch),
         run.steps_seen < run.train_iters ? "about " : "", static_cast<double>(run.tokens_of_run));
-    text +=
-        fmt::format("batches    {:<28} {:>12} {:>12} {:>12}\n",
-                    fmt::format("of {} steps of an epoch", run.steps_seen), "min", "median", "max");
+    text += fmt::format("batches    {:<28} {:>12} {:>12} {:>12}\n",
+                        fmt::format("of {} of an epoch", counted(run.steps_seen, "step")), "min",
+                        "median", "max");
     text += batch_line("micro-batches a step", run.step_micro_batches);
     text += batch_line("tokens a step", run.step_tokens);
     text += batch_line("loss tokens a step", run.step_loss_tokens);

@@ -3,36 +3,21 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "base/log.hpp"
+#include "base/replace.hpp"
+#include "report/metrics_check.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
 
-namespace {
-
 namespace fs = std::filesystem;
 
-/// Bytes up to the first line about `first_step` or later, or to a last line that was cut off.
-std::uintmax_t bytes_before(const fs::path& path, std::int64_t first_step) {
-    std::ifstream in(path, std::ios::binary);
-    std::uintmax_t bytes = 0;
-    for (std::string text; std::getline(in, text) && !in.eof();) {
-        const auto json = nlohmann::json::parse(text, nullptr, false);
-        if (json.is_object())
-            if (const auto step = json.find("step"); step != json.end() &&
-                                                     step->is_number_integer() &&
-                                                     step->get<std::int64_t>() >= first_step)
-                break;
-        bytes += text.size() + 1;
-    }
-    return bytes;
-}
+namespace {
 
 nlohmann::ordered_json optional(const std::optional<double>& value) {
     return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
@@ -46,13 +31,11 @@ MetricsFile::~MetricsFile() {
 
 void MetricsFile::on_start(const RunStart& start) {
     path_ = start.save_dir / "metrics.jsonl";
-    // In place: a shorter copy would need room, of which there may be none.
-    if (!start.resumed_from.empty() && fs::exists(path_))
-        fs::resize_file(path_, bytes_before(path_, start.first_step));
+    std::error_code none;
+    if (fs::equivalent(start.resumed_from.parent_path(), start.save_dir, none))
+        cut_back_metrics(path_, start.first_step, start.history);
     file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    if (file_ < 0)
-        throw Error(fmt::format("{}: can't be opened for writing: {}", path_.string(),
-                                std::strerror(errno)));
+    if (file_ < 0) fail_to("write", path_, errno);
 }
 
 /// Writes what it can of what is unwritten. The reason when something is left, else 0.

@@ -10,8 +10,8 @@
 
 namespace evengrad {
 
-/// Appends to save_dir/metrics.jsonl. When a run is resumed, lines after the checkpoint's step (and
-/// a last line that was cut off) are removed first, so each step is there once.
+/// Appends to save_dir/metrics.jsonl. When a run goes on in its folder, lines after the
+/// checkpoint's step are removed first, so each step is there once (report/metrics_check.hpp).
 ///
 /// A full disk doesn't end the run: lines that can't be written are kept and tried again with the
 /// next one. Only at the run's end it is an error if some are left.

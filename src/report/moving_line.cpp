@@ -8,6 +8,13 @@ namespace {
 
 constexpr const char* erase_line = "\r\x1b[K";
 
+/// As many of the line's fields, two spaces apart, as fit: half a number would be another number.
+std::string cut_to(const std::string& text, std::size_t columns) {
+    if (text.size() <= columns) return text;
+    const std::size_t gap = text.rfind("  ", columns);
+    return text.substr(0, gap == std::string::npos || gap == 0 ? columns : gap);
+}
+
 }  // namespace
 
 MovingLine::MovingLine(std::FILE* out) : out_(out) {
@@ -38,7 +45,7 @@ void MovingLine::draw(const std::string& text) {
     winsize size{};
     const std::size_t columns =
         ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 120;
-    moving_ = text.substr(0, columns - 1);
+    moving_ = cut_to(text, columns - 1);
     std::fputs((erase_line + moving_).c_str(), out_);
     std::fflush(out_);
 }
@@ -46,6 +53,14 @@ void MovingLine::draw(const std::string& text) {
 void MovingLine::print(const std::string& text) {
     const std::lock_guard lock(mutex_);
     around([&] { std::fputs((text + '\n').c_str(), out_); });
+}
+
+void MovingLine::clear() {
+    const std::lock_guard lock(mutex_);
+    if (moving_.empty()) return;
+    moving_.clear();
+    std::fputs(erase_line, out_);
+    std::fflush(out_);
 }
 
 void MovingLine::finish() {

@@ -19,9 +19,12 @@ class MovingLine {
     MovingLine(const MovingLine&) = delete;
     MovingLine& operator=(const MovingLine&) = delete;
 
-    void draw(const std::string& text);   ///< in place of what moved before; cut to the screen
+    /// In place of what moved before. On a narrow screen without its last fields (two spaces
+    /// apart).
+    void draw(const std::string& text);
     void print(const std::string& text);  ///< stays; the moving line goes on below
     void finish();                        ///< what moved last stays
+    void clear();                         ///< what moved last goes
 
   private:
     void around(const std::function<void()>& write);

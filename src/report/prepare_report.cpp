@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/text.hpp"
 #include "report/progress.hpp"
 #include "train/state.hpp"
 
@@ -16,17 +17,6 @@ constexpr double redraw_seconds = 0.1, line_seconds = 10.0;
 constexpr std::size_t bar_width = 30;
 constexpr const char* loss_color = "\x1b[32m";
 constexpr const char* normal_color = "\x1b[0m";
-
-/// Bytes that a terminal can't take for commands. Bytes that are no UTF-8 are shown as they are.
-void append_printable(std::string& out, std::string_view text) {
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7F)
-            out += fmt::format("\\x{:02x}", byte);
-        else
-            out += c;
-    }
-}
 
 std::string with_share(std::int64_t part, std::int64_t whole) {
     return fmt::format("{} ({:.1f} %)", part,
@@ -71,6 +61,7 @@ void ReadingProgress::update(const ReadingState& state) {
 }
 
 void ReadingProgress::finish() {
+    if (moving_) moving_->clear();
     moving_.reset();
 }
 
@@ -79,11 +70,11 @@ std::string prepared_summary(const PreparedStore& store) {
     const auto tokens = static_cast<double>(totals.tokens);
     std::string text = fmt::format(
         "prepared   {}, {}\n"
-        "documents  {} from {} file{}\n"
+        "documents  {} from {}\n"
         "tokens     {}, {} with loss; sum of weights {}\n"
         "tokenizer  {}",
         store.name(), format_bytes(static_cast<double>(store.file_size())), totals.documents,
-        store.sources().size(), store.sources().size() == 1 ? "" : "s", totals.tokens,
+        counted(std::ssize(store.sources()), "file"), totals.tokens,
         with_share(totals.loss_tokens, totals.tokens), totals.weight,
         store.tokenizer()->spec().describe());
     if (totals.text_bytes > 0)
@@ -107,12 +98,10 @@ std::string masked_text(const PreparedStore& store, std::int64_t document, bool 
     for (std::size_t i = 0; i < shown;) {
         const float weight = weights[i];
         if (weight > 0.0F) text += color ? loss_color : "[";
-        for (; i < shown && weights[i] == weight; ++i) {
-            if (tokens[i] == tokenizer.end_of_text())
-                text += "<end>";
-            else
-                append_printable(text, tokenizer.text_of(tokens[i]));
-        }
+        std::string run;  // whole, since a character may be several tokens
+        for (; i < shown && weights[i] == weight; ++i)
+            run += tokens[i] == tokenizer.end_of_text() ? "<end>" : tokenizer.text_of(tokens[i]);
+        text += printable(run);
         if (weight > 0.0F) text += color ? normal_color : "]";
         if (weight > 0.0F && weight != 1.0F) text += fmt::format("*{:g}", weight);
     }

@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "base/text.hpp"
 #include "train/state.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/version.hpp>
@@ -71,14 +72,13 @@ std::string step_details(const StepRecord& record) {
 
 std::string machine_lines(const MachineSummary& machine) {
     std::string text = fmt::format(
-        "evengrad {}: {} rank{} on {} node{}, {}\n"
-        "CPU      {}, {} core{} allowed to rank 0\n"
-        "BLAS     {}{}{}, {} thread{} a rank\n",
-        version, machine.ranks, machine.ranks == 1 ? "" : "s", machine.nodes,
-        machine.nodes == 1 ? "" : "s", machine.mpi, machine.cpu, machine.cores_allowed,
-        machine.cores_allowed == 1 ? "" : "s", machine.blas,
-        machine.blas_kernel.empty() ? "" : ", ", machine.blas_kernel, machine.blas_threads,
-        machine.blas_threads == 1 ? "" : "s");
+        "evengrad {}: {} on {}, {}\n"
+        "CPU      {}, {} allowed to rank 0\n"
+        "BLAS     {}{}{}, {} a rank\n",
+        version, counted(machine.ranks, "rank"), counted(machine.nodes, "node"), machine.mpi,
+        machine.cpu, counted(machine.cores_allowed, "core"), machine.blas,
+        machine.blas_kernel.empty() ? "" : ", ", machine.blas_kernel,
+        counted(machine.blas_threads, "thread"));
     if (!machine.hint.empty()) text += "hint     " + machine.hint + "\n";
     return text;
 }
@@ -96,22 +96,24 @@ void Progress::on_start(const RunStart& start) {
     train_iters_ = config.schedule.train_iters;
     skipped_ = std::accumulate(start.history.skipped.begin(), start.history.skipped.end(),
                                std::int64_t{0});
+    first_step_ = start.first_step;
     begin_ = monotonic_seconds();
     std::string text = machine_lines(machine_);
     text += fmt::format(
-        "model    {} layers x {}, {} heads, sequences of {}: {} parameters\n"
+        "model    {} x {}, {}, sequences of {}: {} parameters\n"
         "memory   a node: weights {}, gradient sums {}, moments {}; a rank: about {} of scratch; "
         "rank 0: {} to save from\n"
-        "data     {} tokens in {} sequences ({} steps an epoch), held out {} tokens\n"
+        "data     {} tokens in {} ({} an epoch), held out {} tokens\n"
         "saving   {}",
-        config.model.num_layers, config.model.hidden_size, config.model.num_attention_heads,
-        config.model.seq_length, trainer.parameters().parameter_count(),
-        format_bytes(static_cast<double>(memory.weights)),
+        counted(config.model.num_layers, "layer"), config.model.hidden_size,
+        counted(config.model.num_attention_heads, "head"), config.model.seq_length,
+        trainer.parameters().parameter_count(), format_bytes(static_cast<double>(memory.weights)),
         format_bytes(static_cast<double>(memory.sums)),
         format_bytes(static_cast<double>(memory.moments)),
         format_bytes(static_cast<double>(memory.scratch_per_rank)),
-        format_bytes(static_cast<double>(memory.snapshot)), start.train_tokens, start.sequences,
-        start.steps_per_epoch, start.valid_tokens, start.save_dir.string());
+        format_bytes(static_cast<double>(memory.snapshot)), start.train_tokens,
+        counted(start.sequences, "sequence"), counted(start.steps_per_epoch, "step"),
+        start.valid_tokens, start.save_dir.string());
     if (!trainer.ranks_compute_alike())
         text +=
             "\nnote     the ranks' processors differ: results aren't bit-identical to other "
@@ -119,7 +121,7 @@ void Progress::on_start(const RunStart& start) {
     if (!start.resumed_from.empty())
         text += fmt::format("\nresumed  {}, next is step {}", start.resumed_from.string(),
                             start.first_step);
-    lines_.print(text);
+    lines_.print(printable(text));
 }
 
 void Progress::on_step(const StepRecord& record) {
@@ -148,9 +150,9 @@ void Progress::on_step(const StepRecord& record) {
 
 void Progress::on_evaluation(std::int64_t step, const Evaluation& evaluation) {
     const auto loss = evaluation.total.loss();
-    lines_.print(fmt::format("step {}: held-out loss {} nats per token, over {} tokens", step,
+    lines_.print(fmt::format("step {}: held-out loss {} nats per token, over {}", step,
                              loss ? fmt::format("{:.4f}", *loss) : "none",
-                             evaluation.total.loss_tokens));
+                             counted(evaluation.total.loss_tokens, "loss token")));
 }
 
 void Progress::on_checkpoint(std::int64_t, const std::filesystem::path& file) {
@@ -159,10 +161,10 @@ void Progress::on_checkpoint(std::int64_t, const std::filesystem::path& file) {
 
 void Progress::on_end(std::int64_t steps) {
     lines_.finish();
-    lines_.print(fmt::format(
-        "done: {} steps, {}{}", steps, format_duration(monotonic_seconds() - begin_),
-        skipped_ > 0 ? fmt::format("; {} update{} left out", skipped_, skipped_ == 1 ? "" : "s")
-                     : ""));
+    if (steps < first_step_) return;  // the loop has said that nothing was left to do
+    lines_.print(fmt::format("{}: step {} of {}, {}{}", steps == train_iters_ ? "done" : "ended",
+                             steps, train_iters_, format_duration(monotonic_seconds() - begin_),
+                             skipped_ > 0 ? "; " + counted(skipped_, "update") + " left out" : ""));
 }
 
 }  // namespace evengrad

@@ -50,7 +50,7 @@ class Progress final : public Observer {
     bool terminal_;
     std::int64_t log_interval_;
     MachineSummary machine_;
-    std::int64_t train_iters_ = 0;
+    std::int64_t train_iters_ = 0, first_step_ = 1;
     std::int64_t skipped_ = 0;                      ///< updates, of the whole run
     std::deque<std::pair<double, double>> recent_;  ///< (seconds, tokens) of the last steps
     double begin_ = 0.0, last_drawn_ = 0.0;

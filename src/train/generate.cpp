@@ -37,9 +37,10 @@ Generator::Generator(const GptConfig& model, const ParameterTable& table, const 
       window_(model.seq_length),
       decoder_(model, table, weights) {
     if (model.vocab_size != tokenizer.vocabulary_size())
-        throw Error(fmt::format("the model has a vocabulary of {}, its tokenizer ({}) of {}",
-                                model.vocab_size, tokenizer.spec().describe(),
-                                tokenizer.vocabulary_size()));
+        throw Error(
+            fmt::format("the model has a vocabulary of {}, its tokenizer ({}) of {}",
+                        model.vocab_size, tokenizer.spec().describe(), tokenizer.vocabulary_size()),
+            "use another checkpoint");
 }
 
 std::vector<std::int32_t> Generator::encode(std::string_view prompt) const {

@@ -2,9 +2,10 @@
 #include <limits>
 
 #include "base/log.hpp"
+#include "base/replace.hpp"
+#include "base/text.hpp"
 #include "checkpoint/folder.hpp"
 #include "checkpoint/writer.hpp"
-#include "hdf5/publish.hpp"
 #include "train/evaluation.hpp"
 #include "train/spike.hpp"
 #include "train/state.hpp"
@@ -57,6 +58,7 @@ class Run {
     void save();
     void report(const std::optional<SaveResult>& result);
     void finish();
+    void explain_end(std::int64_t steps_now) const;
 
     template <class Event>
     void tell(Event&& event) {
@@ -85,30 +87,31 @@ void Run::begin() {
     const bool in_place = s_.is_root() && resumes_in_place(config_);
     std::optional<Snapshot> snapshot;
     if (s_.is_root()) {
-        if (!in_place) make_folder(config_.save_dir);
-        lock_.emplace(config_.save_dir);
-        if (in_place)
-            remove_unfinished(config_.save_dir);
-        else
-            clear_for_new_run(config_.save_dir, config_.overwrite);
+        if (in_place) lock_.emplace(config_.save_dir);
         snapshot.emplace(s_.table, s_.optimizer.moments());
     }
-    fs::path file;
     if (!config_.resume.empty())
-        file = restore(trainer_, config_.resume, history_, config_.overrides);
-    // From here on the run's past is what led to this file, whatever came later before.
-    if (in_place) point_latest_to(file);
-    saved_.file = file;
+        saved_.file = restore(trainer_, config_.resume, history_, config_.overrides);
+    // Whatever could be refused is checked by now: from here on the folder is changed.
+    if (in_place) {
+        remove_unfinished(config_.save_dir);
+        // The run's past is what led to this file, whatever came later before.
+        point_latest_to(saved_.file);
+    } else if (s_.is_root()) {
+        make_folder(config_.save_dir);
+        lock_.emplace(config_.save_dir);
+        clear_for_new_run(config_.save_dir, config_.overwrite);
+    }
     begin_evaluations();
     if (!s_.is_root()) return;
-    announce(file);
+    announce(saved_.file);
     writer_.emplace(config_.save_dir, config_.retention, s_.steps_done, std::move(*snapshot));
 }
 
 void Run::point_latest_to(const fs::path& file) {
     std::error_code no_link;
     const fs::path target = fs::read_symlink(config_.save_dir / "latest", no_link);
-    if (target != file.filename()) hdf5::replace_link(config_.save_dir, "latest", file.filename());
+    if (target != file.filename()) replace_link(config_.save_dir, "latest", file.filename());
     link_best(config_.save_dir, history_, s_.steps_done);
 }
 
@@ -212,8 +215,32 @@ void Run::finish() {
     report(result);
 }
 
+/// Says why a run goes no further that hasn't done all its steps now.
+void Run::explain_end(std::int64_t steps_now) const {
+    const std::string nothing = steps_now == 0 ? "nothing was left to do: " : "";
+    if (s_.steps_done == last_) {
+        if (steps_now == 0)
+            log_info(nothing + fmt::format("{} is at step {} of {}", saved_.file.string(),
+                                           s_.steps_done, last_),
+                     "a larger --train-iters goes on; the learning rate follows it");
+    } else if (stops_early_) {
+        const BestEvaluation best = best_evaluation(history_);
+        log_info(
+            nothing +
+                fmt::format("stopped early at step {} of {}: {} in a row brought no "
+                            "improvement; the best was {:.4f} nats at step {}",
+                            s_.steps_done, last_,
+                            counted(best_evaluation(history_, config_.early_stop_min_delta).since,
+                                    "evaluation"),
+                            best.loss, best.step),
+            fmt::format("{} is the best checkpoint{}", (config_.save_dir / "best").string(),
+                        steps_now == 0 ? "; a larger --early-stop-patience goes on" : ""));
+    }
+}
+
 RunEnd Run::run() {
     begin();
+    const std::int64_t first = s_.steps_done;
     std::string stopped_by;
     while (s_.steps_done < last_ && stopped_by.empty() && !stops_early_) {
         const StepRecord record = trainer_.step();
@@ -233,15 +260,7 @@ RunEnd Run::run() {
         if (due(config_.save_interval) || !stopped_by.empty() || is_best_ || stops_early_) save();
     }
     finish();
-    if (stops_early_ && s_.steps_done < last_ && s_.is_root()) {
-        const BestEvaluation best = best_evaluation(history_);
-        log_info(fmt::format("stopped early at step {} of {}: {} evaluations in a row brought no "
-                             "improvement; the best was {:.4f} nats at step {}",
-                             s_.steps_done, last_,
-                             best_evaluation(history_, config_.early_stop_min_delta).since,
-                             best.loss, best.step),
-                 fmt::format("{} is the best checkpoint", (config_.save_dir / "best").string()));
-    }
+    if (s_.is_root() && stopped_by.empty()) explain_end(s_.steps_done - first);
     tell([&](Observer& observer) { observer.on_end(s_.steps_done); });
     return {s_.steps_done, stopped_by, saved_.file};
 }

@@ -1,7 +1,7 @@
 // A trainer's state, to and from a checkpoint.
 #include "base/log.hpp"
+#include "base/replace.hpp"
 #include "checkpoint/folder.hpp"
-#include "hdf5/publish.hpp"
 #include "train/resume_check.hpp"
 #include "train/state.hpp"
 #include <evengrad/loop.hpp>
@@ -17,8 +17,7 @@ fs::path restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& 
     CheckpointState state;
     fs::path file;
     if (s.is_root()) {
-        const CheckpointInfo info =
-            open_checkpoint(checkpoint, [](const std::string& what) { log_warning(what); });
+        const CheckpointInfo info = open_checkpoint(checkpoint, log_warning);
         file = info.path;
         check_resume(info, s.config, s.checkpoint_state(), overrides);
         if (info.state.step > s.config.schedule.train_iters)
@@ -64,7 +63,7 @@ fs::path save(Trainer& trainer, const fs::path& save_dir, const TrainingHistory&
     const std::string name = checkpoint_name(s.steps_done);
     if (snapshot) {
         write_checkpoint(save_dir / name, *snapshot);
-        hdf5::replace_link(save_dir, "latest", name);
+        replace_link(save_dir, "latest", name);
     }
     return save_dir / name;
 }

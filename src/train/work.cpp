@@ -25,10 +25,10 @@ void broadcast_plan(const Communicator& world, StepPlan& plan) {
 
 void check_vocabulary(const Dataset& data, Index vocabulary) {
     if (data.tokenizer()->vocabulary_size() > vocabulary)
-        throw Error(
-            fmt::format("{}: its tokenizer ({}) has more tokens than the model's "
-                        "vocabulary of {}",
-                        data.source(), data.tokenizer()->spec().describe(), vocabulary));
+        throw Error(fmt::format("{}: its tokenizer ({}) has more tokens than the model's "
+                                "vocabulary of {}",
+                                data.source(), data.tokenizer()->spec().describe(), vocabulary),
+                    "give data of the model's tokenizer");
 }
 
 double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/text.hpp"
+
 namespace evengrad {
 namespace {
 
@@ -58,10 +60,17 @@ TEST(Log, SaysWhatTheLevelAllows) {
 // A file's name or content may have them, and a terminal obeys.
 TEST(Log, ControlCharactersAreShownNotSent) {
     Listener listener;
-    log_warning("file \x1b[2J\rname\x7f", "tabs\tand\nlines are fine, so is \u00e9");
+    // U+009B is "ESC [" in one character.
+    log_warning("file \x1b[2J\rname\x7f\u009b2J", "tabs\tand\nlines are fine, so is \u00e9");
     EXPECT_EQ(listener.heard.front(),
-              "evengrad: warning: file \\x1b[2J\\x0dname\\x7f\n"
+              "evengrad: warning: file \\x1b[2J\\x0dname\\x7f\\xc2\\x9b2J\n"
               "hint: tabs\tand\nlines are fine, so is \u00e9\n");
+}
+
+TEST(Text, OneIsNotSeveral) {
+    EXPECT_EQ(counted(0, "step"), "0 steps");
+    EXPECT_EQ(counted(1, "step"), "1 step");
+    EXPECT_EQ(counted(2, "step"), "2 steps");
 }
 
 TEST(Log, MessagesOfThreadsComeWhole) {

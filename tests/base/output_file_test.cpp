@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include "base/replace.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -103,6 +104,24 @@ TEST_F(OutputFiles, SayWhyTheyCantBeWritten) {
     EXPECT_EQ(message, fmt::format("cannot write {}: File too large", target.string()));
     EXPECT_FALSE(fs::exists(target));
     EXPECT_FALSE(fs::exists(temporary));
+}
+
+TEST_F(OutputFiles, LinksAreReplacedAndNothingElse) {
+    replace_link(folder, "latest", "step-1.h5");
+    EXPECT_EQ(fs::read_symlink(folder / "latest"), "step-1.h5");
+    replace_link(folder, "latest", "step-2.h5");
+    EXPECT_EQ(fs::read_symlink(folder / "latest"), "step-2.h5");
+    fs::create_directories(folder / "real" / "inside");
+    try {
+        replace_link(folder, "real", "x");
+        ADD_FAILURE() << "a folder was replaced";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.what(), fmt::format("cannot replace the link {}: Is a directory",
+                                            (folder / "real").string()));
+        EXPECT_EQ(error.hint(), "check the path and its permissions");
+    }
+    EXPECT_TRUE(fs::is_directory(folder / "real" / "inside"));
+    EXPECT_FALSE(fs::is_symlink(folder / "real.tmp"));
 }
 
 }  // namespace

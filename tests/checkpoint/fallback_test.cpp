@@ -41,8 +41,12 @@ class Fallback : public testing::Test {
     /// The step of what the folder means now, and what is said about others.
     std::int64_t found() {
         said_.clear();
+        hints_.clear();
         return open_checkpoint(folder_.path(),
-                               [&](const std::string& what) { said_.push_back(what); })
+                               [&](const std::string& what, const std::string& hint) {
+                                   said_.push_back(what);
+                                   hints_.push_back(hint);
+                               })
             .state.step;
     }
 
@@ -51,7 +55,7 @@ class Fallback : public testing::Test {
     TrainConfig config_ = resume_config(OptimizerKind::adamw);
     LoopConfig loop_;
     std::string digest_;
-    std::vector<std::string> said_;
+    std::vector<std::string> said_, hints_;
 };
 
 TEST_F(Fallback, TheNewestIsUsedWhenItIsSound) {
@@ -67,6 +71,8 @@ TEST_F(Fallback, EveryKindOfDamageIsSeenAndTheOneBeforeIsUsed) {
         EXPECT_EQ(found(), 6) << reason;
         ASSERT_EQ(said_.size(), 1u) << reason;
         EXPECT_TRUE(contains(said_[0], {"step-00000008.h5", reason}));
+        EXPECT_EQ(said_[0].find('\n'), std::string::npos) << said_[0];
+        EXPECT_TRUE(contains(hints_[0], {"left as it is", "step-00000006.h5 is used"}));
         EXPECT_EQ(fs::exists(file(8)), there);
         EXPECT_TRUE(!there || bytes_of(file(8)) == bad) << "it was changed";
         write_bytes(file(8), good);
@@ -82,9 +88,8 @@ TEST_F(Fallback, EveryKindOfDamageIsSeenAndTheOneBeforeIsUsed) {
     fs::remove(file(8));  // the link dangles
     expect_passed_over("there is no checkpoint at");
     const auto edited = [&](const char* change) {
-        ASSERT_EQ(run_python(folder_, fmt::format("f = h5py.File('{}', 'r+')\n{}\nf.close()\n",
-                                                  file(8).string(), change)),
-                  0);
+        ASSERT_TRUE(run_python(folder_, fmt::format("f = h5py.File('{}', 'r+')\n{}\nf.close()\n",
+                                                    file(8).string(), change)));
     };
     edited("del f.attrs['complete']");
     expect_passed_over("not finished");
@@ -119,11 +124,20 @@ TEST_F(Fallback, WhatIsLaterThanLatestIsAnotherPastAndNotUsed) {
     EXPECT_TRUE(said_.empty());
 }
 
-TEST_F(Fallback, AFileThatIsNamedMustBeSound) {
+TEST_F(Fallback, AFileThatIsNamedMustBeSoundAlsoByALink) {
     cut_off(8);
-    for (const fs::path& path : {file(8), folder_ / "latest"})
-        EXPECT_TRUE(contains(error_of([&] { open_checkpoint(path, nullptr); }),
-                             {"step-00000008.h5", "truncated"}));
+    const auto hint_of = [](const fs::path& path) {
+        try {
+            open_checkpoint(path, nullptr);
+        } catch (const Error& error) {
+            EXPECT_TRUE(contains(error.what(), {"step-00000008.h5", "truncated"}));
+            return error.hint();
+        }
+        return std::string("not refused");
+    };
+    EXPECT_TRUE(contains(hint_of(file(8)), {"use an earlier one"}));
+    EXPECT_TRUE(contains(hint_of(folder_ / "latest"),
+                         {"give the folder, ", folder_.path().c_str(), "instead of a link"}));
     EXPECT_EQ(open_checkpoint(file(4), nullptr).state.step, 4);
 }
 

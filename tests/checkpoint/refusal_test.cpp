@@ -46,9 +46,8 @@ class Refusal : public testing::Test {
     std::string edited(const std::string& change) {
         const fs::path copy = folder_ / "edited.h5";
         fs::copy_file(file_, copy, fs::copy_options::overwrite_existing);
-        EXPECT_EQ(run_python(folder_, fmt::format("f = h5py.File('{}', 'r+')\n{}\nf.close()\n",
-                                                  copy.string(), change)),
-                  0);
+        EXPECT_TRUE(run_python(folder_, fmt::format("f = h5py.File('{}', 'r+')\n{}\nf.close()\n",
+                                                    copy.string(), change)));
         return refusal(copy);
     }
     std::string with_config(const std::string& key, const std::string& value) {
@@ -79,7 +78,7 @@ TEST_F(Refusal, OfAnEvaluationThatIsNotThere) {
 TEST_F(Refusal, TheUnchangedFileIsGood) {
     const fs::path copy = folder_ / "copy.h5";
     fs::copy_file(file_, copy);
-    ASSERT_EQ(run_python(folder_, fmt::format("h5py.File('{}', 'r+').close()", copy.string())), 0);
+    ASSERT_TRUE(run_python(folder_, fmt::format("h5py.File('{}', 'r+').close()", copy.string())));
     EXPECT_NO_THROW(checkpoint_digest(read_checkpoint_info(copy)));
     const TrainingHistory history = read_checkpoint_info(copy).history;
     EXPECT_EQ(history.validation_set, "other tokens than at step 2");
@@ -227,7 +226,7 @@ TEST_F(Refusal, H5pyReadsWeightsWithTheirNamesAndShapes) {
     const Tensor& tensor = table[table.find("blocks.0.attn.qkv.weight")];
     std::vector<float> values(static_cast<std::size_t>(tensor.count));
     read_checkpoint_tensor(file_, tensor, TensorPart::weights, values);
-    EXPECT_EQ(run_python(folder_, fmt::format(R"(
+    EXPECT_TRUE(run_python(folder_, fmt::format(R"(
 f = h5py.File('{}')
 d = f['model/parameters/blocks/0/attn/qkv/weight']
 assert d.shape == (96, 32) and d.dtype == np.float32, (d.shape, d.dtype)
@@ -248,8 +247,7 @@ assert f['training/loss/train_loss'].shape == (3,)
 assert f.attrs['schema'] == 'evengrad-checkpoint' and f.attrs['default'] == 'training'
 assert f['model'].attrs['architecture'] == 'gpt' and f['optimizer'].attrs['algorithm'] == 'adamw'
 )",
-                                              file_.string(), values[5 * 32 + 7], table.size())),
-              0);
+                                                file_.string(), values[5 * 32 + 7], table.size())));
 }
 
 }  // namespace

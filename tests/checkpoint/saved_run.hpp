@@ -1,11 +1,11 @@
 // Small runs that are saved, and changes to their files by h5py.
 #pragma once
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "hdf5/python.hpp"
 #include "hdf5/scratch_folder.hpp"
 #include "train/state.hpp"
 #include "train/tiny_run.hpp"
@@ -35,14 +35,6 @@ inline TrainingHistory history_of(const std::vector<StepRecord>& records) {
         history.tokens_per_second.back() = 1000.0;
     }
     return history;
-}
-
-/// Runs a Python script with h5py imported (Debian's python3-h5py, which launch/setup --tests
-/// installs). Returns its exit code.
-inline int run_python(const ScratchFolder& folder, const std::string& script) {
-    const std::filesystem::path path = folder / "script.py";
-    write_bytes(path, "import h5py\nimport numpy as np\n" + script);
-    return std::system(("/usr/bin/python3 " + path.string()).c_str());
 }
 
 }  // namespace evengrad::test

@@ -104,7 +104,7 @@ succeeds 0 inspect recipe
 says "seed 8"
 
 # --------------------------------------------------------------------------------------- the data
-mkdir folder.txt
+mkdir folder folder.txt
 : > empty.txt
 printf '\n\n' > blank.jsonl
 echo "a,b" > table.csv
@@ -123,11 +123,22 @@ done
 refuses_data 0 folder.txt "folder.txt: is a folder"
 refuses_data 0 empty.txt "empty.txt: the file is empty"
 refuses_data 0 blank.jsonl "blank.jsonl: no documents"
-refuses_data 0 table.csv "table.csv: unknown kind of data file"
+refuses_data 0 folder "folder: is a folder, not a file"
 refuses_data 0 bytes.jsonl "bytes.jsonl line 3, byte 11: not valid UTF-8"
 refuses_data 0 bytes.txt "bytes.txt line 2: not valid UTF-8"
 refuses_data 0 half.jsonl "half.jsonl line 2: \"prompt\" without \"completion\""
 refuses 1 2 "none.jsonl: there is no such file" -- "${good[@]}" --valid-data none.jsonl
+# What is wrong whatever the files hold is wrong use.
+refuses_options "table.csv: unknown kind of data file" --data table.csv
+refuses_options "a share must be above 0 and at most 1e9" --data "$pairs:0"
+refuses_options "1 of 2 data files have a share" --data "$pairs:2"
+refuses_options "--valid-data: a share means nothing" --valid-data "$pairs:2"
+refuses_options "--tokenizer words: there is no such tokenizer" --tokenizer words
+refuses_options "--tokenizer ids:5: it must be ids:VOCABULARY:END_OF_TEXT" --tokenizer ids:5
+refuses_options "--tokenizer ids:5:5: end of text 5 is not in the vocabulary" --tokenizer ids:5:5
+refuses 1 0 "there is no such file" -- "${good[@]}" --tokenizer sentencepiece:none.model
+refuses 1 0 "not a SentencePiece model" "hint: name a .model file" -- \
+    "${good[@]}" --tokenizer "sentencepiece:$pairs"
 
 # ------------------------------------------------------------------------------------ the machine
 export EVENGRAD_SHM_FREE_BYTES=1000
@@ -167,6 +178,7 @@ fi
 # ------------------------------------------------------------------------------------- checkpoints
 succeeds 2 "${good[@]}" --save run --save-interval 2
 before=$(digest_of run)
+echo 'half of it' > run/step-00000006.h5.tmp  # what a killed run left
 refuses 1 2 "--save run: the folder holds an earlier run" "--resume goes on with it" -- "${good[@]}"
 refuses 1 2 "the architecture" "here" -- "${good[@]}" --resume --num-layers 1
 refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
@@ -192,6 +204,27 @@ for verb in "inspect" "generate --checkpoint"; do
     refuses 1 0 "there is no checkpoint at nothing" -- $verb nothing
 done
 [ "$(digest_of run)" = "$before" ] || fail "a refused run changed the checkpoint"
+[ -e run/step-00000006.h5.tmp ] || fail "a refused run removed a file"
+[ ! -e new ] || fail "a refused run made a folder"
+
+# A run that was done already.
+succeeds 2 "${good[@]}" --save run --resume
+grep -qE '^evengrad: info: nothing was left to do: .*/run/step-00000004.h5 is at step 4 of 4$' err ||
+    fail "$last: $(cat err)"
+grep -qF 'hint: a larger --train-iters goes on' err || fail "$last: no hint"
+! grep -q '^done' out || fail "$last: says that it was done now"
+[ ! -e run/step-00000006.h5.tmp ] || fail "$last: a half-written file stays"
+[ "$(digest_of run)" = "$before" ] || fail "$last: another digest"
+
+# metrics.jsonl with a broken line, and without one.
+lines=$(wc -l < run/metrics.jsonl)
+sed -i '2s/.*/{"step":/; 3d' run/metrics.jsonl
+succeeds 2 "${good[@]}" --save run --resume --train-iters 5
+grep -qE 'warning: run/metrics.jsonl line 2: not a line of metrics; .* about steps 2 to 3 was' err ||
+    fail "$last: $(cat err)"
+[ "$(wc -l < run/metrics.jsonl)" = $((lines + 1)) ] || fail "$last: $(cat run/metrics.jsonl)"
+succeeds 2 "${good[@]}" --save run --resume --train-iters 6
+[ "$(grep -c warning err)" = 0 ] || fail "$last: warns again: $(cat err)"
 
 # A full disk: the run fails, what was saved before stays whole, nothing half-written stays.
 mkdir disk

@@ -174,6 +174,26 @@ TEST(Options, WhatToDoThisTimeIsNotInARecipe) {
     EXPECT_EQ(options.table.recipe().find("overwrite"), std::string::npos);
 }
 
+TEST(Options, WhatWasLeftToFollowFromOthersIsInTheRecipe) {
+    const auto recipe_of = [](const std::vector<std::string>& arguments) {
+        TrainOptions options;
+        options.parse(arguments);
+        return options.table.recipe();
+    };
+    const std::string raw = recipe_of(with({"--hidden-size", "24", "--num-attention-heads", "3"}));
+    EXPECT_TRUE(contains(raw, {"\nffn-hidden-size=96 ", "\ntokenizer=byte "}));
+    EXPECT_TRUE(contains(recipe_of(with({"--ffn-hidden-size", "0"})), {"\nffn-hidden-size=512 "}));
+    EXPECT_TRUE(contains(recipe_of(with({"--ffn-hidden-size", "7"})), {"\nffn-hidden-size=7 "}));
+    // Prepared data have their own tokenizer; without data it isn't known.
+    EXPECT_TRUE(
+        contains(recipe_of({"--data", "a.txt:1", "b.h5:2", "--save", "run"}), {"\n# tokenizer= "}));
+    EXPECT_TRUE(contains(recipe_of({"--print-config"}), {"\n# tokenizer= "}));
+    // A recipe of before this was so is no other run's.
+    TrainOptions now;
+    now.parse(with({}));
+    EXPECT_EQ(now.changes_since("data=book.txt\nsave=run\nffn-hidden-size=0\n"), "");
+}
+
 // ----------------------------------------------------------------------------------------- lists
 
 struct Lists {

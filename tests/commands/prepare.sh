@@ -81,6 +81,12 @@ if command -v script > /dev/null; then
     says "2+2="$'\e[32m'"4<end>"$'\e[0m'
 fi
 
+# What a file's name or text has a terminal do, it doesn't.
+printf 'plain\033[2Jtext' > $'e\e[2Jvil.txt'
+prepares evil.h5 'e\x1b[2Jvil.txt line 1' 'plain\x1b[2Jtext' -- --input $'e\e[2Jvil.txt' --show-masks 1
+succeeds 0 inspect evil.h5
+says 'e\x1b[2Jvil.txt'
+
 # ----------------------------------------------------------------------------- SentencePiece
 prepares bpe.h5 "trained    sentencepiece" "2000 tokens" "bpe.model" -- \
     --input "$pairs" --train-tokenizer bpe:2000
@@ -116,9 +122,15 @@ refuses_prepare 2 "reads the input twice" --input - --output no.h5 --format text
 refuses_prepare 2 "must be bpe:TOKENS or unigram:TOKENS, not 'word:9'" --input text.txt --output no.h5 \
     --train-tokenizer word:9
 refuses_prepare 1 "none.txt: there is no such file" --input text.txt none.txt --output no.h5
-refuses_prepare 1 "unknown kind of data file" --input /etc/hostname --output no.h5
+refuses_prepare 2 "unknown kind of data file" --input /etc/hostname --output no.h5
+mkdir folder folder.txt
+for folder in folder folder.txt; do
+    refuses_prepare 1 "$folder: is a folder, not a file" --input text.txt $folder --output no.h5
+done
+refuses_prepare 2 "a vocabulary must be between 512 and 1000000" --input text.txt --output no.h5 \
+    --train-tokenizer bpe:511
 refuses_prepare 1 "none/x.h5: No such file or directory" --input text.txt --output none/x.h5
-refuses_prepare 1 "no such tokenizer" --input text.txt --output no.h5 --tokenizer words
+refuses_prepare 2 "no such tokenizer" --input text.txt --output no.h5 --tokenizer words
 refuses_prepare 1 "there is no such file" --input text.txt --output no.h5 \
     --tokenizer sentencepiece:none.model
 refuses_prepare 1 "not a SentencePiece model" --input text.txt --output no.h5 \

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/text.hpp"
+
 namespace evengrad {
 namespace {
 
@@ -36,24 +38,27 @@ TEST(RecipeLine, CommentsBeginALineOrFollowASpace) {
 TEST(RecipeLine, QuotesKeepEverything) {
     EXPECT_EQ(read(R"(data=" a #b ")"), "data| a #b ");
     EXPECT_EQ(read(R"(data = "say \"so\" \\ now\n\r" # comment)"), "data|say \"so\" \\ now\n\r");
+    EXPECT_EQ(read(R"(data="\x1b[2J\xFF")"), "data|\x1b[2J\xFF");
     EXPECT_EQ(read(R"(data="")"), "data|");
     EXPECT_EQ(read(R"(data=a "b")"), "data|a \"b\"");
 }
 
 TEST(RecipeLine, WhatIsNotALine) {
     for (const char* line : {"lr", "[model]", "[a]=b", "=3", "a b=3", "lr # = 3", R"(data="open)",
-                             R"(data="a" b)", R"(data="\x")", R"(data="\)"})
+                             R"(data="a" b)", R"(data="\x")", R"(data="\)", R"(data="\x1")",
+                             R"(data="\xg0")", R"(data="\x00")", R"(data="\x-1")"})
         EXPECT_EQ(read(line), "not a line") << line;
 }
 
 TEST(RecipeLine, AnyValueReadsBack) {
     std::mt19937 random(7);
-    const std::string letters = "a #\"\\=\t\r\n'[]\x01\xc3\xa9";
+    const std::string letters = "a #\"\\=\t\r\n'[]\x01\x7f\xc3\xa9\xc2\x9b";
     for (int round = 0; round < 20000; ++round) {
         std::string value;
         for (auto count = random() % 6; count > 0; --count)
             value += letters[random() % letters.size()];
         const std::string line = write_recipe_line("name", value);
+        EXPECT_EQ(printable(line), line) << "a terminal would obey it";
         EXPECT_EQ(line.find('\n'), std::string::npos);
         EXPECT_EQ(read(line), "name|" + value) << line;
         EXPECT_EQ(read(line + "   # comment"), "name|" + value) << line;

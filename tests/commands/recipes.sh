@@ -40,6 +40,21 @@ cp out resumed.ini
 succeeds 1 train --config resumed.ini --save fourth
 [ "$(digest_of fourth)" = "$digest" ] || fail "the recipe of a resumed run gives another run"
 
+# Texts of a checkpoint that anybody may have made don't move the cursor.
+cp first/latest hostile.h5
+/usr/bin/python3 - << 'PYTHON'
+import h5py
+with h5py.File("hostile.h5", "r+") as f:
+    del f["state/options/data"]
+    f.create_dataset("state/options/data", data="save=\x1b]0;mine\x07\n", dtype=h5py.string_dtype())
+    f.attrs.create("creator_version", "1\x1b[2J\u009b2J", dtype=h5py.string_dtype())
+PYTHON
+succeeds 0 inspect hostile.h5 --print-config
+says 'save=\x1b]0;mine\x07'
+succeeds 0 inspect hostile.h5
+says 'by evengrad 1\x1b[2J\xc2\x9b2J'
+! grep -q $'\e' out || fail "$last: sends control characters"
+
 # Where the command line decides otherwise, what depended on it in the recipe is dropped.
 succeeds 0 train --config printed.ini --print-config --optimizer sgd
 ! grep -q '^adam' out || fail "$last: AdamW's options for SGD"

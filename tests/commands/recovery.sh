@@ -122,29 +122,51 @@ succeeds 1 "${job[@]}" --save run --resume --train-iters 60 --lr-decay-style con
 rm -rf run
 
 # ------------------------------------------------------------------------------------- a full disk
-# A limit on the size of files stands in for it: half of a checkpoint has room. (It is set on the
-# running process, since MPI's own files wouldn't fit either.)
-half_a_checkpoint=200000
-launch 0 "${endless[@]}" --train-iters 100000 --save-interval 20
-until_true test -e run/latest
-prlimit --pid $launcher --fsize=$half_a_checkpoint: || fail "prlimit"
 not_saved() {
     [ "$(grep -cE "^evengrad: warning: step [0-9]+ was not saved to run/step-" err)" -ge "$1" ]
 }
-until_true not_saved 1
-before=$(readlink run/latest)
-digest=$(digest_of run)
-until_true not_saved 3
-grep -q 'File too large' err || fail "no reason: $(cat err)"
-[ "$(readlink run/latest)" = "$before" ] || fail "latest moved from $before without a save"
-[ "$(digest_of run)" = "$digest" ] || fail "the old checkpoint was changed"
-prlimit --pid $launcher --fsize=unlimited: || fail "prlimit"
-has_moved() { [ "$(readlink run/latest)" != "$before" ]; }
-until_true has_moved
-kill $launcher
-stopped "after the disk was full" "SIGTERM on rank 0"
-[ "$(sed 's/"seconds".*//' run/metrics.jsonl)" = "$(sed 's/"seconds".*//' short/metrics.jsonl)" ] ||
-    fail "after the disk was full: other metrics"
+# survives_a_full_disk REASON FILL FREE: two functions make the disk full, and not.
+survives_a_full_disk() {
+    local before digest
+    launch 0 "${endless[@]}" --train-iters 100000 --save-interval 20
+    until_true test -e run/latest
+    filled() { "$1" && not_saved 1; }
+    until_true filled "$2"
+    "$2"
+    before=$(readlink run/latest)
+    digest=$(digest_of run)
+    until_true not_saved 3
+    grep -q "$1" err || fail "no reason: $(cat err)"
+    [ "$(readlink run/latest)" = "$before" ] || fail "latest moved from $before without a save"
+    [ "$(digest_of run)" = "$digest" ] || fail "the old checkpoint was changed"
+    "$3"
+    has_moved() { [ "$(readlink run/latest)" != "$before" ]; }
+    until_true has_moved
+    kill $launcher
+    stopped "after the disk was full ($1)" "SIGTERM on rank 0"
+    [ "$(curve run)" = "$(curve short)" ] || fail "after the disk was full ($1): other metrics"
+}
+# A limit on the size of files: half of a checkpoint has room. (It is set on the running process,
+# since MPI's own files wouldn't fit either.)
+half_a_checkpoint=200000
+limit() { prlimit --pid $launcher --fsize=$half_a_checkpoint:; }
+unlimit() { prlimit --pid $launcher --fsize=unlimited:; }
+survives_a_full_disk "File too large" limit unlimit
+rm -rf run
+# A disk of that size, where there may be one.
+fill() { dd if=/dev/zero of=run/filler bs=4k oflag=append conv=notrunc 2> /dev/null || true; }
+free() { rm run/filler; }
+mkdir run
+if [ "$(id -u)" != 0 ]; then
+    echo "a disk that is really full: not tried, making one takes root"
+elif ! mount -t tmpfs -o size=4m tmpfs run 2> err; then
+    echo "a disk that is really full: not tried, mounting is not allowed here: $(cat err)"
+else
+    trap 'umount "$scratch/run"; rm -rf "$scratch"' EXIT
+    survives_a_full_disk "No space left on device" fill free
+    umount run
+    trap 'rm -rf "$scratch"' EXIT
+fi
 rm -rf run
 
 # When it is the last save that fails, the run has failed.
@@ -167,13 +189,16 @@ printf 'x' | dd of=run/step-00000035.h5 bs=1 seek=300000 conv=notrunc 2> /dev/nu
 cp run/step-00000035.h5 damaged.h5
 passed_over_two() {
     [ "$(grep -c '^evengrad: warning: passed over a checkpoint' err)" = 2 ] || fail "$last: $(cat err)"
+    [ "$(grep -c '^hint: it was left as it is; .*/run/step-00000030.h5 is used$' err)" = 2 ] ||
+        fail "$last: no hint: $(cat err)"
+    [ "$(wc -l < err)" -le 5 ] || fail "$last: says too much: $(cat err)"
 }
 succeeds 0 inspect run
 passed_over_two
 says "step 30, epoch"
 succeeds 0 generate --checkpoint run --max-new-tokens 3
 passed_over_two
-refuses 1 0 "step-00000040.h5" -- inspect run/latest
+refuses 1 0 "step-00000040.h5" "hint: give the folder, run/, instead of a link in it" -- inspect run/latest
 refuses 1 2 "damaged.h5" "checksum" -- "${job[@]}" --save new --resume damaged.h5
 succeeds 2 "${job[@]}" --save run --resume
 passed_over_two

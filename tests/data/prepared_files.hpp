@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cmath>
-#include <cstdlib>
 #include <random>
 
 #include <gtest/gtest.h>
 
 #include "data/prepared_store.hpp"
 #include "data/prepared_writer.hpp"
+#include "hdf5/python.hpp"
 #include "hdf5/scratch_folder.hpp"
 #include <evengrad/error.hpp>
 
@@ -88,9 +88,7 @@ class PreparedFiles : public testing::Test {
   protected:
     /// Runs Python with h5py; the script must succeed.
     void python(const std::string& script) const {
-        write_bytes(folder_ / "script.py", "import h5py\nimport numpy as np\n" + script);
-        ASSERT_EQ(std::system(("/usr/bin/python3 " + (folder_ / "script.py").string()).c_str()), 0)
-            << script;
+        ASSERT_TRUE(run_python(folder_, script)) << script;
     }
 
     ScratchFolder folder_;

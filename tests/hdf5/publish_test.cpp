@@ -142,19 +142,6 @@ TEST(HdfPublish, ATemporaryLinkIsNotFollowed) {
     EXPECT_FALSE(fs::is_symlink(folder / "a.h5"));
 }
 
-TEST(HdfPublish, LinksAreReplaced) {
-    const ScratchFolder folder;
-    replace_link(folder.path(), "latest", "step_1.h5");
-    EXPECT_EQ(fs::read_symlink(folder / "latest"), "step_1.h5");
-    replace_link(folder.path(), "latest", "step_2.h5");
-    EXPECT_EQ(fs::read_symlink(folder / "latest"), "step_2.h5");
-    fs::create_directories(folder / "real/inside");
-    EXPECT_TRUE(contains(message_of<Error>([&] { replace_link(folder.path(), "real", "x"); }),
-                         {"cannot replace the link"}));
-    EXPECT_TRUE(fs::is_directory(folder / "real/inside"));
-    EXPECT_FALSE(fs::is_symlink(folder / "real.tmp"));
-}
-
 /// Something of everything that a checkpoint has.
 void write_everything(const fs::path& path) {
     PublishedFile file(path);

@@ -272,7 +272,7 @@ TEST(HdfRefusal, DamagedFiles) {
         write_bytes(folder / "b.h5", damaged);
         const File file = File::open(folder / "b.h5");
         EXPECT_TRUE(contains(message_of<Error>([&] { file.root().open_dataset("plain"); }),
-                             {"b.h5: /plain", "\n  H5"}));
+                             {"b.h5: /plain: H5Lexists failed: wrong B-tree signature"}));
     }
     // The compressed data comes last among the zlib streams (0x78 0x5E: level 4).
     const std::size_t stream = bytes.find("\x78\x5E");
@@ -282,8 +282,9 @@ TEST(HdfRefusal, DamagedFiles) {
     write_bytes(folder / "c.h5", damaged);
     const File file = File::open(folder / "c.h5");
     EXPECT_EQ(file.root().read<float>("plain", 1000)[999], 999.0F);
-    EXPECT_TRUE(contains(message_of<Error>([&] { file.root().read<float>("compressed", 1000); }),
-                         {"c.h5: /compressed: H5Dread failed", "filter"}));
+    EXPECT_TRUE(contains(
+        message_of<Error>([&] { file.root().read<float>("compressed", 1000); }),
+        {"c.h5: /compressed: H5Dread failed: data error detected by Fletcher32 checksum"}));
 }
 
 }  // namespace

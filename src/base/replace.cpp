@@ -1,0 +1,72 @@
+#include "base/replace.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <evengrad/error.hpp>
+
+namespace evengrad {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What was written to a file, or to the list of a folder, survives a power cut from here on.
+void sync_to_disk(const fs::path& path, int flags, const fs::path& target) {
+    const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC);
+    if (descriptor < 0) fail_to("write", target, errno);
+    int result = 0;
+    do result = ::fsync(descriptor);
+    while (result != 0 && errno == EINTR);
+    const int reason = errno;
+    ::close(descriptor);
+    if (result != 0) fail_to("write", target, reason);
+}
+
+fs::path folder_of(const fs::path& path) {
+    return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+}  // namespace
+
+fs::path temporary_of(fs::path target) {
+    target += ".tmp";
+    return target;
+}
+
+void clear_temporary(const fs::path& target) {
+    if (::unlink(temporary_of(target).c_str()) != 0 && errno != ENOENT)
+        fail_to("write", target, errno);
+}
+
+void replace_file(const fs::path& target) {
+    const fs::path temporary = temporary_of(target);
+    sync_to_disk(temporary, O_RDONLY, target);
+    if (std::rename(temporary.c_str(), target.c_str()) != 0) fail_to("replace", target, errno);
+    sync_to_disk(folder_of(target), O_RDONLY | O_DIRECTORY, target);
+}
+
+void replace_link(const fs::path& folder, const std::string& name, const fs::path& target) {
+    const fs::path link = folder / name;
+    const fs::path temporary = temporary_of(link);
+    clear_temporary(link);
+    if (::symlink(target.c_str(), temporary.c_str()) != 0) fail_to("make the link", link, errno);
+    if (std::rename(temporary.c_str(), link.c_str()) != 0) {
+        const int reason = errno;
+        ::unlink(temporary.c_str());
+        fail_to("replace the link", link, reason);
+    }
+    sync_to_disk(folder, O_RDONLY | O_DIRECTORY, link);
+}
+
+void fail_to(const char* what, const fs::path& path, int reason) {
+    const bool full = reason == ENOSPC || reason == EDQUOT;
+    throw Error(fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(reason)),
+                full ? "free some disk space" : "check the path and its permissions");
+}
+
+}  // namespace evengrad
