@@ -28,7 +28,7 @@ constexpr const char* overview =
     "  evengrad prepare --input FILE... --output DATA.h5 [options]\n"
     "  mpirun -n R evengrad train --data FILE --save DIR [--config RECIPE] [options]\n"
     "  evengrad generate --checkpoint DIR [--prompt TEXT | --prompts FILE] [options]\n"
-    "  evengrad inspect CHECKPOINT|DATA.h5 [--digest | --print-config]\n"
+    "  evengrad inspect CHECKPOINT|DATA.h5 [--digest | --print-config | --verify]\n"
     "  mpirun -n R evengrad evaluate --checkpoint DIR --data FILE... [options]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"

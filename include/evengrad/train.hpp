@@ -79,7 +79,9 @@ struct StepRecord {
     std::int64_t tokens = 0;  ///< positions computed
     std::int64_t sequences = 0;
     std::int64_t micro_batches = 0;
-    double grad_norm = 0.0;          ///< global, of the mean gradient, before clipping
+    double denominator = 0.0;  ///< what summed losses and gradients were divided by; 0: no token
+                               ///< had a loss, so there is no gradient
+    double grad_norm = 0.0;    ///< global, of the mean gradient, before clipping
     double clipped_grad_norm = 0.0;  ///< after; 0 when the update was skipped
     /// So many standard deviations the norm is above the usual (statistics/recent_steps.hpp); none
     /// for the first steps.
@@ -96,8 +98,13 @@ struct StepRecord {
     /// Elements of all contributions that weren't 0 but too small for their tensor's quantum (about
     /// 2^-41 of its largest): they count as 0.
     std::int64_t rounded_to_zero = 0;
-    bool recomputed = false;  ///< a tensor's quantum didn't fit and the step was computed twice
-    double seconds = 0.0;     ///< wall time (rank 0's)
+    double rounding = 0.0;       ///< by how much rounding can have changed the norm of the gradient
+                                 ///< before it was divided, at most
+    std::uint64_t checksum = 0;  ///< of the global gradient sums
+    double probe = 0.0;          ///< of the gradient that the optimizer took (gradient/probe.hpp)
+    bool updated = false;        ///< the weights were
+    bool recomputed = false;     ///< a tensor's quantum didn't fit and the step was computed twice
+    double seconds = 0.0;        ///< wall time (rank 0's)
     std::array<double, 3>
         busy{};  ///< share of the compute phase that ranks computed: min, mean, max
     std::array<double, phase_count> phases{};  ///< seconds

@@ -24,7 +24,8 @@ bool is_run_file(const fs::path& path) {
     const std::string name = path.filename().string();
     return name == "latest" || name == "latest.tmp" || name == "best" || name == "best.tmp" ||
            name == "metrics.jsonl" || name == "metrics.jsonl.tmp" ||
-           (name.starts_with("step-") && (path.extension() == ".h5" || path.extension() == ".tmp"));
+           ((name.starts_with("step-") || name.starts_with("ledger-")) &&
+            (path.extension() == ".h5" || path.extension() == ".tmp"));
 }
 
 bool contains(std::span<const std::int64_t> steps, std::int64_t step) {

@@ -1,5 +1,7 @@
 #include "checkpoint/size.hpp"
 
+#include "checkpoint/ledger_file.hpp"
+
 namespace evengrad {
 
 std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const CheckpointState& state,
@@ -15,6 +17,16 @@ std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const Che
     return static_cast<std::size_t>(1 + moments) * part + of_file + state.options.size() +
            state.tokenizer.model.size() + static_cast<std::size_t>(steps) * of_step +
            static_cast<std::size_t>(evaluations) * of_evaluation;
+}
+
+std::size_t ledger_bytes(std::int64_t steps, std::int64_t micro_batches, std::int64_t segments) {
+    // Measured, but for short columns: those of 1,024 rows on are compressed.
+    constexpr std::size_t of_segment = 23000, of_step = 50;
+    const bool short_columns = micro_batches < segments * 1024;
+    const std::size_t of_micro_batch = short_columns ? sizeof(LedgerRecord) : 32;
+    return static_cast<std::size_t>(segments) * of_segment +
+           static_cast<std::size_t>(steps) * of_step +
+           static_cast<std::size_t>(micro_batches) * of_micro_batch;
 }
 
 }  // namespace evengrad

@@ -12,4 +12,8 @@ namespace evengrad {
 std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const CheckpointState& state,
                              std::int64_t steps, std::int64_t evaluations);
 
+/// Bytes that the ledger of so many steps and micro-batches takes, in so many segments; give or
+/// take what compression makes of it. @local
+std::size_t ledger_bytes(std::int64_t steps, std::int64_t micro_batches, std::int64_t segments);
+
 }  // namespace evengrad

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/aligned.hpp"
+#include "checkpoint/ledger_file.hpp"
 #include "mpi/exchange.hpp"
 #include "optimizer/optimizer.hpp"
 #include <evengrad/checkpoint.hpp>
@@ -37,6 +38,7 @@ class Snapshot {
     OptimizerKind optimizer = OptimizerKind::adamw;
     CheckpointState state;
     TrainingHistory history;
+    LedgerPart ledger;  ///< of the steps that no segment has yet
 
   private:
     std::size_t first(const Tensor& tensor, TensorPart part) const {

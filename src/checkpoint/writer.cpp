@@ -89,6 +89,9 @@ void CheckpointWriter::write() noexcept {
 }
 
 void CheckpointWriter::publish() {
+    // First, so that there is no checkpoint without the ledger of its past. What a kill leaves of a
+    // ledger beyond the last checkpoint goes when the run is resumed.
+    write_ledger(folder_, snapshot_.ledger);
     write_checkpoint(result_.file, snapshot_);
     const auto remove = [&](std::span<const std::int64_t> steps) {
         for (const std::int64_t step : steps) {

@@ -33,8 +33,10 @@ class CheckpointWriter {
     /// What is written. To be touched only when nothing is being written.
     Snapshot& snapshot() { return snapshot_; }
 
-    /// Begins to write the snapshot as folder/step-NNNNNNNN.h5, then to move `latest` and `best`,
-    /// then to remove what the retention says. When it fails nothing has changed.
+    /// Begins to write the snapshot's ledger, and the rest of it as folder/step-NNNNNNNN.h5, then
+    /// to move `latest` and `best`, then to remove what the retention says. When it fails nothing
+    /// has changed, but for ledger segments that are written: what the snapshot's ledger still has
+    /// is for the next attempt.
     void start();
     /// The result of what was started, once, and only if it has ended.
     std::optional<SaveResult> poll();

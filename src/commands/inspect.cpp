@@ -9,6 +9,8 @@
 #include "base/text.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
+#include "report/certificate.hpp"
+#include "report/moving_line.hpp"
 #include "report/prepare_report.hpp"
 #include <evengrad/checkpoint.hpp>
 #include <evengrad/error.hpp>
@@ -84,17 +86,39 @@ void print_prepared(const PreparedStore& store, bool digest) {
               counted(static_cast<std::int64_t>(first.size() - most_files), "more file"));
 }
 
+Certificate verify(const std::filesystem::path& path) {
+    if (is_ledger_file(path)) return verify_segment(path);
+    std::optional<MovingLine> line;
+    if (output_is_terminal()) line.emplace(stdout);
+    const Certificate certificate =
+        verify_run(path, log_warning, [&](std::int64_t step, std::int64_t last) {
+            if (line) line->draw(fmt::format("verifying  step {} of {}", step, last));
+        });
+    if (line) line->clear();
+    return certificate;
+}
+
 }  // namespace
 
 int inspect_command(const Arguments& arguments) {
-    bool help = false, digest = false, print_config = false;
-    OptionTable table("evengrad inspect CHECKPOINT, or DATA.h5 that prepare wrote: what is in it");
+    bool help = false, digest = false, print_config = false, verifies = false;
+    OptionTable table(
+        "evengrad inspect CHECKPOINT, a run's folder, its ledger-....h5, or DATA.h5 that prepare "
+        "wrote: what is in it");
     table.add("help", help, true, "this text");
     table.add("digest", digest, true,
               "only the digest of weights, moments and resume state: equal for equal runs on any "
-              "layout (of prepared data: of tokens and weights)");
+              "layout (of prepared data: of tokens and weights; of a ledger: of what doesn't "
+              "depend on the "
+              "layout)");
     table.add("print-config", print_config, true, "only the recipe of the run that wrote it");
+    table.add("verify", verifies, true,
+              "of a run's folder: prove from its ledger that the logged loss, token counts and "
+              "gradient scale of every step follow from its micro-batches, or name the first step "
+              "where they don't");
     table.add_rivals("digest", "print-config");
+    table.add_rivals("digest", "verify");
+    table.add_rivals("print-config", "verify");
     std::vector<std::string> problems, options, paths;
     for (const std::string& argument : arguments)
         (argument.starts_with("--") ? options : paths).push_back(argument);
@@ -112,7 +136,21 @@ int inspect_command(const Arguments& arguments) {
         if (print_config)
             throw UsageError("--print-config: prepared data have no recipe",
                              "name a checkpoint, or leave the option out");
+        if (verifies)
+            throw UsageError("--verify: prepared data have no ledger", "name the folder of a run");
         print_prepared(PreparedStore(paths.front()), digest);
+        return 0;
+    }
+    const bool ledger = is_ledger_file(paths.front());
+    if (ledger && print_config)
+        throw UsageError("--print-config: a ledger has no recipe",
+                         "name a checkpoint, or leave the option out");
+    if (ledger && digest) {
+        print("{}\n", ledger_digest(read_ledger(paths.front())));
+        return 0;
+    }
+    if (ledger || verifies) {
+        print("{}", certificate_text(verify(paths.front())));
         return 0;
     }
     const CheckpointInfo info = open_checkpoint(paths.front(), log_warning);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "gradient/probe.hpp"
 #include "mpi/node.hpp"
 
 namespace evengrad {
@@ -41,6 +42,7 @@ void Accumulator::add(Index tensor_index, Index offset, std::span<const float> v
     EVENGRAD_CHECK(offset >= 0 && offset + count <= tensor.count, "{} values at {} of {}", count,
                    offset, tensor.name);
     if (count == 0) return;
+    if (is_probed(tensor)) facts_.probe += probe(values.data(), count, tensor.offset + offset);
     const bool has_quantum = quanta_.is_set(tensor_index);
     const double inverse = has_quantum ? 1.0 / quanta_.quantum(tensor_index) : 0.0;
     const Index first = offset / ParameterTable::block_size;

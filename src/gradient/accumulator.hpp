@@ -25,6 +25,7 @@ struct NodeSum {
 struct MicroBatchFacts {
     std::uint64_t checksum = 0;  ///< of its addends
     double squared_norm = 0.0;   ///< of its gradient, before rounding
+    double probe = 0.0;          ///< of its gradient, before rounding (gradient/probe.hpp)
 };
 
 /// An element that is no number, as (micro-batch, tensor); smaller ones come first.

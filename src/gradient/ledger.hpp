@@ -1,7 +1,8 @@
 // The ledger: one row per micro-batch, saying what it was and what it gave.
 //
 // It is the certificate that every planned token was counted once, and the source of the logged
-// loss. One rank writes a row, all others leave zeros, and rows are combined as integers.
+// loss. One rank writes a row, all others leave zeros, and rows are combined as integers. A run's
+// folder keeps it (checkpoint/ledger_file.hpp).
 #pragma once
 
 #include <cstdint>
@@ -13,15 +14,18 @@
 namespace evengrad {
 
 struct LedgerRow {
-    double loss = 0.0;             ///< sum of weight * loss, nats
-    double weight = 0.0;           ///< sum of token weights
-    double squared_weight = 0.0;   ///< sum of their squares
-    std::int64_t tokens = 0;       ///< positions with loss
-    double squared_norm = 0.0;     ///< of the micro-batch's gradient of `loss`, unnormalized
-    std::uint64_t checksum = 0;    ///< of what was added to the integer sums
-    std::int64_t rank = 0;         ///< world rank that computed it
-    std::int64_t nanoseconds = 0;  ///< it took that long
-    std::int64_t entries = 0;      ///< 1 when written; anything else after combining is an error
+    double loss = 0.0;                ///< sum of weight * loss, nats
+    double weight = 0.0;              ///< sum of token weights
+    double squared_weight = 0.0;      ///< sum of their squares
+    std::int64_t tokens = 0;          ///< positions with loss
+    std::int64_t sequences = 0;       ///< in it
+    std::int64_t loss_sequences = 0;  ///< of these, with a position with loss
+    double squared_norm = 0.0;        ///< of the micro-batch's gradient of `loss`, unnormalized
+    double probe = 0.0;               ///< of that gradient (gradient/probe.hpp)
+    std::uint64_t checksum = 0;       ///< of what was added to the integer sums
+    std::int64_t rank = 0;            ///< world rank that computed it
+    std::int64_t nanoseconds = 0;     ///< it took that long
+    std::int64_t entries = 0;         ///< 1 when written; anything else after combining is an error
 };
 
 class Ledger {

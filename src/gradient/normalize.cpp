@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "gradient/probe.hpp"
+
 namespace evengrad {
 
 GlobalSum GlobalSum::reduce(const NodeSum& node_sum, const Topology& topology,
@@ -25,6 +27,8 @@ MeanGradient MeanGradient::normalize(GlobalSum&& sum, const ParameterTable& tabl
     mean.owned_ = sum.owned_;
     mean.quanta_ = &quanta;
     mean.denominator_ = denominator.value;
+    mean.table_ = &table;
+    mean.probes_.assign(static_cast<std::size_t>(table.size()), 0.0);
 
     // One word per block, written by its owner, zeros elsewhere; the last word is the checksum.
     std::vector<std::uint64_t> words(table.blocks().size() + 1, 0);
@@ -48,6 +52,7 @@ MeanGradient MeanGradient::normalize(GlobalSum&& sum, const ParameterTable& tabl
     double squared = 0.0;
     for (std::size_t b = 0; b + 1 < words.size(); ++b) squared += std::bit_cast<double>(words[b]);
     mean.norm_ = std::sqrt(squared);
+    mean.checksum_ = words.back();
     return mean;
 }
 
@@ -77,6 +82,18 @@ void MeanGradient::take(Index tensor, Index begin, Index count, double factor, f
     const double scale = quanta_->quantum(tensor) / denominator_ * factor;
     for (Index i = 0; i < count; ++i) out[i] = static_cast<float>(sum_to_double(sums[i]) * scale);
     std::fill_n(sums, count, std::uint64_t{0});
+    if (is_probed((*table_)[tensor]))
+        probes_[static_cast<std::size_t>(tensor)] += probe(out, count, begin);
+}
+
+double MeanGradient::probe_of_taken(const Communicator& world) const {
+    // A probed tensor is one block, so one rank's; zeros elsewhere.
+    std::vector<std::uint64_t> words;
+    for (const double value : probes_) words.push_back(std::bit_cast<std::uint64_t>(value));
+    world.sum(words);
+    double sum = 0.0;
+    for (const std::uint64_t word : words) sum += std::bit_cast<double>(word);
+    return sum;
 }
 
 double clip_factor(const MeanGradient& gradient, double largest) {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "gradient/accumulator.hpp"
 #include "mpi/exchange.hpp"
@@ -50,6 +51,11 @@ class MeanGradient {
 
     /// Global L2 norm over all tensors, from block sums in block order: the same on every layout.
     double norm() const { return norm_; }
+    /// Of the global sums, which was that of all contributions.
+    std::uint64_t checksum() const { return checksum_; }
+    /// @collective What was taken of the probed tensors measures (gradient/probe.hpp), added up in
+    /// the order of tensors: the same on every layout.
+    double probe_of_taken(const Communicator& world) const;
     BlockRun owned() const { return owned_; }
 
     /// Scalar products with `values`, elements [begin, begin + size) of the flat array inside
@@ -68,6 +74,9 @@ class MeanGradient {
     const QuantumTable* quanta_ = nullptr;
     double denominator_ = 1.0;
     double norm_ = 0.0;
+    std::uint64_t checksum_ = 0;
+    const ParameterTable* table_ = nullptr;
+    mutable std::vector<double> probes_;  ///< [tensors], of what this rank took
 };
 
 /// Factor that brings the gradient's norm to at most `largest` (0: no limit); as PyTorch's

@@ -220,6 +220,12 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
     state.tokenizer = data->tokenizer()->spec();
     const std::int64_t evaluations = valid ? steps_of(loop.eval_interval, 0, run.train_iters) : 0;
     run.checkpoint = checkpoint_bytes(table, moments, state, run.train_iters, evaluations);
+    const double micro_batches =
+        std::accumulate(seen.micro_batches.begin(), seen.micro_batches.end(), 0.0) /
+        static_cast<double>(run.steps_seen) * static_cast<double>(run.train_iters);
+    run.ledger =
+        ledger_bytes(run.train_iters, static_cast<std::int64_t>(micro_batches),
+                     steps_of(loop.save_interval, valid ? loop.eval_interval : 0, run.train_iters));
     run.checkpoints_on_disk = most_checkpoints(loop, run.train_iters, valid != nullptr);
     return run;
 }
@@ -301,6 +307,8 @@ std::string dry_run_text(const DryRun& run) {
             ? fmt::format("; at most {} on disk at once: {}", run.checkpoints_on_disk,
                           bytes(run.checkpoint * static_cast<std::size_t>(run.checkpoints_on_disk)))
             : "");
+    if (run.saves)
+        text += fmt::format("ledger     about {} in the end; all of it stays\n", bytes(run.ledger));
     return text;
 }
 

@@ -51,6 +51,7 @@ struct DryRun {
 
     std::size_t checkpoint = 0;            ///< bytes of the last one
     std::int64_t checkpoints_on_disk = 0;  ///< at most, the one being written included
+    std::size_t ledger = 0;                ///< bytes of all of it, which stays
 };
 
 /// @collective Looks at up to 100 steps spread over the first epoch. `data` and `valid` matter on

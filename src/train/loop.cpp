@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "checkpoint/folder.hpp"
 #include "checkpoint/writer.hpp"
+#include "gradient/probe.hpp"
 #include "train/evaluation.hpp"
 #include "train/spike.hpp"
 #include "train/state.hpp"
@@ -17,6 +18,20 @@ namespace evengrad {
 namespace fs = std::filesystem;
 
 namespace {
+
+void append(LedgerPart& ledger, const StepRecord& record, const Ledger& rows) {
+    ledger.steps.push_back(
+        {record.step, record.micro_batches, record.loss_tokens, record.denominator,
+         record.loss.value_or(std::numeric_limits<double>::quiet_NaN()), record.grad_norm,
+         record.clipped_grad_norm, record.lr, record.rounding, record.probe, record.checksum,
+         static_cast<std::uint8_t>(record.updated)});
+    std::int64_t micro_batch = 0;
+    for (const LedgerRow& row : rows.rows())
+        ledger.records.push_back({record.step, micro_batch++, row.loss, row.weight,
+                                  row.squared_weight, row.tokens, row.sequences, row.loss_sequences,
+                                  row.squared_norm, row.probe, row.checksum, row.rank,
+                                  static_cast<double>(row.nanoseconds) * 1e-9});
+}
 
 /// Whether a run goes on in the folder where it was.
 bool resumes_in_place(const LoopConfig& config) {
@@ -45,6 +60,8 @@ class Run {
   private:
     void begin();
     void point_latest_to(const fs::path& file);
+    void begin_ledger(const fs::path& resumed_from, LedgerPart& ledger);
+    void write_full_ledger();
     void announce(const fs::path& resumed_from);
     void begin_evaluations();
     void judge();
@@ -76,6 +93,7 @@ class Run {
     bool evaluates_ = false;
     bool is_best_ = false, stops_early_ = false;  ///< what the last evaluation means
     TrainingHistory history_;
+    LedgerPart ledger_;                       ///< rank 0: of the steps since the last snapshot
     std::optional<FolderLock> lock_;          ///< rank 0
     std::optional<CheckpointWriter> writer_;  ///< rank 0
     SaveResult saved_;                        ///< rank 0: of the last save that has ended
@@ -104,6 +122,7 @@ void Run::begin() {
     }
     begin_evaluations();
     if (!s_.is_root()) return;
+    begin_ledger(saved_.file, snapshot->ledger);
     announce(saved_.file);
     writer_.emplace(config_.save_dir, config_.retention, s_.steps_done, std::move(*snapshot));
 }
@@ -113,6 +132,32 @@ void Run::point_latest_to(const fs::path& file) {
     const fs::path target = fs::read_symlink(config_.save_dir / "latest", no_link);
     if (target != file.filename()) replace_link(config_.save_dir, "latest", file.filename());
     link_best(config_.save_dir, history_, s_.steps_done);
+}
+
+void Run::begin_ledger(const fs::path& resumed_from, LedgerPart& ledger) {
+    ledger.loss_reduction = s_.config.plan.reduction.text();
+    ledger.clip_grad = s_.config.optimizer.clip_grad;
+    ledger.probed_elements = probed_elements(s_.table);
+    if (!resumed_from.empty())
+        ledger.first_step =
+            continue_ledger(resumed_from.parent_path(), config_.save_dir, s_.steps_done,
+                            [](const std::string& what) { log_warning(what); });
+}
+
+/// A run that saves seldom has no unbounded ledger in memory.
+void Run::write_full_ledger() {
+    if (!writer_ || ledger_.records.size() < most_ledger_records) return;
+    report(writer_->wait());
+    LedgerPart& ledger = writer_->snapshot().ledger;
+    ledger.append(ledger_);
+    try {
+        write_ledger(config_.save_dir, ledger);
+    } catch (const Error& error) {
+        log_warning(fmt::format("the ledger up to step {} was not saved, and is kept for the next "
+                                "save: {}",
+                                s_.steps_done, error.what()),
+                    error.hint());
+    }
 }
 
 /// What evaluations look at: only losses over the same tokens can be compared.
@@ -184,6 +229,7 @@ void Run::save() {
     if (writer_) report(writer_->wait());
     take_snapshot(s_, history_, config_.options, writer_ ? &writer_->snapshot() : nullptr);
     if (!writer_) return;
+    writer_->snapshot().ledger.append(ledger_);
     writer_->start();
     log_debug("step {}: saving held training up for {:.3f} s", s_.steps_done,
               monotonic_seconds() - begin);
@@ -249,8 +295,10 @@ RunEnd Run::run() {
             log_warning(
                 spike_text(record),
                 record.skipped ? "" : "look at that text; --skip-on-spike leaves out such updates");
+        if (writer_) append(ledger_, record, s_.ledger);
         tell([&](Observer& observer) { observer.on_step(record); });
         if (writer_) report(writer_->poll());
+        write_full_ledger();
         is_best_ = false;
         if (evaluates_ && due(config_.eval_interval)) evaluate();
         // What comes before the last step only; an evaluation that is due isn't left out, since

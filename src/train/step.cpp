@@ -74,6 +74,7 @@ class StepRun {
     MeanGradient normalize();
     void follow(const PassResult& result);
     void update(const PassResult& result);
+    double largest_rounding() const;
 
     Index contributions(Index tensor) const {
         return s_.table[tensor].contributions * plan_.size();
@@ -125,6 +126,7 @@ PassResult StepRun::compute() {
         const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
         row.squared_norm = facts.squared_norm;
         row.checksum = facts.checksum;
+        row.probe = facts.probe;
         const double seconds = monotonic_seconds() - begin;
         row.nanoseconds = static_cast<std::int64_t>(seconds * 1e9);
         if (!(step == s_.hooks.lose_row_at_step && k == 0)) s_.ledger.record(k, row);
@@ -203,6 +205,19 @@ void StepRun::follow(const PassResult& result) {
         s_.quanta.follow(t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]));
 }
 
+/// Bound on the norm of what rounding onto the grids changed of the summed gradient: each element
+/// of each contribution by half a quantum.
+double StepRun::largest_rounding() const {
+    double squared = 0.0;
+    for (Index t = 0; t < s_.table.size(); ++t) {
+        if (!s_.quanta.is_set(t)) continue;
+        const double of_element =
+            static_cast<double>(contributions(t)) * 0.5 * s_.quanta.quantum(t);
+        squared += static_cast<double>(s_.table[t].count) * of_element * of_element;
+    }
+    return std::sqrt(squared);
+}
+
 MeanGradient StepRun::normalize() {
     std::vector<char> contributed;
     for (const auto& micro_batches : deal_.of_node) contributed.push_back(!micro_batches.empty());
@@ -221,6 +236,7 @@ void StepRun::update(const PassResult& result) {
     const MeanGradient gradient = normalize();
     clock_.lap(Phase::reduce);
 
+    record_.checksum = gradient.checksum();
     record_.grad_norm = gradient.norm();
     judge(s_, plan_, gradient, record_);
     if (record_.skipped) {
@@ -232,9 +248,11 @@ void StepRun::update(const PassResult& result) {
     const double clip = clip_factor(gradient, s_.config.optimizer.clip_grad);
     record_.clipped_grad_norm = gradient.norm() * clip;
     ++s_.updates_done;
+    record_.updated = true;
     std::int64_t not_finite =
         s_.optimizer.update(gradient, clip, record_.lr, s_.updates_done, s_.store.weights());
     world.min(std::span(&not_finite, 1));
+    record_.probe = gradient.probe_of_taken(world);
     if (not_finite != Optimizer::every_weight_is_finite)
         throw Error(fmt::format("step {}: the update made a weight of {} that is not a number",
                                 s_.steps_done + 1, s_.table[not_finite].name),
@@ -277,6 +295,7 @@ void StepRun::run() {
     record_.step = s_.steps_done + 1;
     record_.epoch = plan_.epoch;
     record_.loss_tokens = plan_.total_loss_tokens();
+    record_.denominator = plan_.denominator;
     record_.tokens = static_cast<std::int64_t>(plan_.tokens.size());
     record_.sequences = static_cast<std::int64_t>(plan_.lengths.size());
     record_.micro_batches = plan_.size();
@@ -292,6 +311,7 @@ void StepRun::run() {
     // No token with a loss: there is no mean, and nothing to learn. The step is counted (R7).
     if (plan_.denominator > 0.0) {
         record_.loss = s_.ledger.loss() / plan_.denominator;
+        record_.rounding = largest_rounding();
         update(result);
     }
     ++s_.steps_done;

@@ -61,10 +61,18 @@ Deal deal(const Topology& topology, const GptConfig& config, const StepPlan& pla
 
 LedgerRow begin_row(int rank, const MicroBatch& batch) {
     LedgerRow row;
-    for (const float weight : batch.weights) {
-        row.weight += static_cast<double>(weight);
-        row.squared_weight += static_cast<double>(weight) * static_cast<double>(weight);
-        row.tokens += weight != 0.0f;
+    std::size_t position = 0;
+    for (const std::int32_t length : batch.lengths) {
+        const std::int64_t before = row.tokens;
+        for (const std::size_t end = position + static_cast<std::size_t>(length); position < end;
+             ++position) {
+            const auto weight = static_cast<double>(batch.weights[position]);
+            row.weight += weight;
+            row.squared_weight += weight * weight;
+            row.tokens += weight != 0.0;
+        }
+        ++row.sequences;
+        row.loss_sequences += row.tokens > before;
     }
     row.rank = rank;
     return row;

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "checkpoint/folder.hpp"
+#include "checkpoint/made_ledger.hpp"
 #include "checkpoint/saved_run.hpp"
 #include "hdf5/file_limit.hpp"
 
@@ -107,6 +108,36 @@ TEST_F(Writer, AFailedWriteChangesNothingAndTheNextOneIsTriedAnew) {
     EXPECT_TRUE(result.saved) << result.problem;
     expect_holds(folder_ / "latest", 30);
     EXPECT_EQ(saved_steps(folder_.path()), (std::vector<std::int64_t>{30}));
+}
+
+TEST_F(Writer, TheLedgerComesFirstAndWhatCannotBeWrittenIsTriedAgain) {
+    CheckpointWriter writer(folder_.path(), {.keep_last = 1}, 0, filled(0));
+    const auto save_steps = [&](std::int64_t first, std::int64_t last) {
+        LedgerPart rows = made_ledger(first, last);
+        writer.snapshot().ledger.append(rows);
+        return save(writer, last);
+    };
+    {
+        const FileLimit full(3000);
+        const SaveResult result = save_steps(1, 10);
+        EXPECT_FALSE(result.saved);
+        EXPECT_TRUE(contains(result.problem, {"ledger-00000010.h5.tmp", "File too large"}));
+        EXPECT_TRUE(fs::is_empty(folder_.path()));
+    }
+    {
+        const FileLimit full(100'000);
+        const SaveResult result = save_steps(11, 20);
+        EXPECT_FALSE(result.saved);
+        EXPECT_TRUE(contains(result.problem, {"step-00000020.h5.tmp", "File too large"}));
+    }
+    EXPECT_TRUE(save_steps(21, 30).saved);
+    EXPECT_TRUE(save_steps(31, 40).saved);
+    EXPECT_EQ(ledger_segments(folder_.path()), (std::vector<std::int64_t>{20, 30, 40}));
+    std::int64_t next = 1;
+    for (const std::int64_t last : ledger_segments(folder_.path()))
+        for (const LedgerStep& step : read_ledger(folder_ / ledger_name(last)).steps)
+            EXPECT_EQ(step.step, next++);
+    EXPECT_EQ(next, 41) << "each step is there once";
 }
 
 TEST_F(Writer, AFolderThatIsGoneIsAFailedWrite) {

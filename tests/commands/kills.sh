@@ -26,7 +26,7 @@ step_of() {  # of a folder's latest checkpoint; 0 when there is none
     target=${target#step-}
     echo $((10#${target%.h5}))
 }
-writing() { compgen -G "run/step-*.h5.tmp" > /dev/null; }
+writing() { compgen -G "run/*.h5.tmp" > /dev/null; }
 alive() { kill -0 "$1" 2> /dev/null; }
 
 # launch RANKS RANKS_PER_NODE ARGUMENTS...: in the background, as process `launcher`. 0 ranks means
@@ -133,6 +133,8 @@ worker() {
         found=$(digest_of run)
         [ "$found" = "$reference" ] || fail "after $killed kills: digest $found, not $reference"
         [ "$(curve run)" = "$(curve $straight)" ] || fail "after $killed kills: other metrics"
+        "$evengrad" inspect --verify run > verified && grep -q 'steps 1 to 60:' verified ||
+            fail "after $killed kills: the ledger: $(cat verified)"
         writing && fail "a half-written file stays"
         whole=$((whole + 1))
         rm -rf run

@@ -36,6 +36,8 @@ left_out=$(grep -c '"skipped":true' skipped/metrics.jsonl)
 succeeds 0 inspect skipped
 says "$left_out update"
 says "gradient noise scale"
+succeeds 0 inspect --verify skipped
+says " $((76 - left_out)) updates"
 
 for layout in "2 0" "3 1" "4 2"; do
     read -r ranks per_node <<< "$layout"
