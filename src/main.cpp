@@ -30,6 +30,7 @@ constexpr const char* overview =
     "  evengrad generate --checkpoint DIR [--prompt TEXT | --prompts FILE] [options]\n"
     "  evengrad inspect CHECKPOINT|DATA.h5 [--digest | --print-config | --verify]\n"
     "  mpirun -n R evengrad evaluate --checkpoint DIR --data FILE... [options]\n"
+    "  mpirun -n R evengrad audit --data FILE... [--config RECIPE] [--resume DIR] [options]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"
     "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped early on request\n"
@@ -72,6 +73,7 @@ int run_collective(const std::string& verb, const evengrad::Communicator& world,
                    const Arguments& arguments) {
     if (verb == "train") return evengrad::train_command(world, arguments);
     if (verb == "evaluate") return evengrad::evaluate_command(world, arguments);
+    if (verb == "audit") return evengrad::audit_command(world, arguments);
     return evengrad::bench_command(world, arguments);
 }
 
@@ -121,7 +123,7 @@ int main(int argc, char** argv) {
     }
     if (verb == "prepare" || verb == "inspect" || verb == "generate")
         return guarded(nullptr, [&] { return run_local(verb, arguments); });
-    if (verb != "train" && verb != "evaluate" && verb != "bench") {
+    if (verb != "train" && verb != "evaluate" && verb != "audit" && verb != "bench") {
         if (verb.empty())
             fmt::print(stderr, overview, evengrad::version);
         else

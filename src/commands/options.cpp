@@ -109,6 +109,15 @@ void OptionTable::only_on_command_line(const std::vector<std::string>& names) {
     only_on_command_line_.insert(names.begin(), names.end());
 }
 
+void OptionTable::leave_out(const std::vector<std::string>& names) {
+    left_out_.insert(names.begin(), names.end());
+    pass_over_in_recipe(names);
+}
+
+void OptionTable::pass_over_in_recipe(const std::vector<std::string>& names) {
+    passed_over_.insert(names.begin(), names.end());
+}
+
 // -------------------------------------------------------------------------------------- finding
 
 const po::option_description* OptionTable::find(const std::string& name) const {
@@ -150,6 +159,7 @@ std::string OptionTable::unknown(const std::string& name) const {
     std::size_t fewest = std::min(most_edits + 1, name.size());
     for (const auto& option : description_.options()) {
         const std::string& known = option->long_name();
+        if (left_out_.count(known) > 0) continue;
         const std::size_t edits =
             known.starts_with(name) && name.size() >= 3 ? 1 : edits_between(name, known);
         if (edits >= fewest) continue;
@@ -223,6 +233,9 @@ void OptionTable::parse(const std::vector<std::string>& arguments,
             option.value.push_back(arguments[++i]);
         if (!known)
             problems.push_back(unknown(option.string_key));
+        else if (left_out_.count(option.string_key) > 0)
+            problems.push_back(
+                fmt::format("--{} means nothing to {}", option.string_key, caption_));
         else if (option.value.empty() && known->semantic()->min_tokens() > 0)
             problems.push_back(fmt::format("--{} needs a value", option.string_key));
         else
@@ -259,7 +272,8 @@ void OptionTable::parse_lines(const std::string& text, const std::string& source
         } else if (recipe && only_on_command_line_.count(read->name) > 0) {
             problems.push_back(
                 fmt::format("{}--{} belongs on the command line", where, read->name));
-        } else if (!beaten_by_rival(read->name)) {
+        } else if (!beaten_by_rival(read->name) &&
+                   !(recipe && passed_over_.count(read->name) > 0)) {
             po::basic_option<char> option;
             option.string_key = read->name;
             option.value = {read->value};

@@ -53,6 +53,11 @@ class OptionTable {
                                const std::vector<std::string>& deciders);
     /// Options that say what to do this time, rather than what a run is: no recipe has them.
     void only_on_command_line(const std::vector<std::string>& names);
+    /// Options of the recipes that this verb shares with others, but not of this verb: it passes
+    /// them over in a recipe; on the command line they are a mistake, and the help hasn't them.
+    void leave_out(const std::vector<std::string>& names);
+    /// Options that this verb takes from the command line only, though recipes have them.
+    void pass_over_in_recipe(const std::vector<std::string>& names);
 
     /// Values from the command line (without program and verb). Problems go to `problems`.
     void parse(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
@@ -72,6 +77,7 @@ class OptionTable {
 
     /// Whether it was given, on the command line or in the recipe.
     bool given(const std::string& name) const;
+    bool on_command_line(const std::string& name) const;
     /// Its value as text; empty when it wasn't given.
     std::string given_value(const std::string& name) const;
     /// Every option's value as text; a list's values one a line.
@@ -120,7 +126,6 @@ class OptionTable {
     void set_defaults(std::vector<std::string>& problems);
     void drop_or_report_meaningless(std::vector<std::string>& problems);
     std::string why_meaningless(const Condition& condition) const;
-    bool on_command_line(const std::string& name) const;
     bool is_list(const std::string& name) const;
     bool beaten_by_rival(const std::string& name) const;
     bool takes_effect(const std::string& name) const;
@@ -140,7 +145,7 @@ class OptionTable {
     std::map<std::string, std::string> where_;     ///< what was given, and where
     std::vector<std::pair<std::string, std::string>> rivals_;
     std::vector<Condition> conditions_;
-    std::set<std::string> only_on_command_line_;
+    std::set<std::string> only_on_command_line_, left_out_, passed_over_;
 };
 
 /// Sets `value` to what `text` names among the choices; adds a problem when it names none.

@@ -10,6 +10,7 @@ namespace evengrad {
 /// Whether an option is part of what is in force: of two rivals it is the one that was given, or
 /// the one declared first.
 bool OptionTable::takes_effect(const std::string& name) const {
+    if (left_out_.count(name) > 0) return false;
     for (const auto& [one, other] : rivals_)
         if ((name == one && given(other)) || (name == other && !given(other))) return false;
     return std::all_of(conditions_.begin(), conditions_.end(), [&](const Condition& condition) {
@@ -76,9 +77,10 @@ std::string OptionTable::help() const {
     std::ostringstream out;
     out << caption_ << ":\n";
     for (const Section& section : sections_) {
-        if (section.options.empty()) continue;
         Descriptions part(section.heading, columns, text_columns);
-        for (const auto& option : section.options) part.add(option);
+        for (const auto& option : section.options)
+            if (left_out_.count(option->long_name()) == 0) part.add(option);
+        if (part.options().empty()) continue;
         out << part;
         if (&section != &sections_.back()) out << '\n';
     }

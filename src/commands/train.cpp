@@ -58,8 +58,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
     // Rank 0 alone reads the command line, recipe and data; the others get what it made of them.
     TrainOptions options;
     std::string resolved;
-    Dataset data, valid;
-    bool has_valid = false;
+    RunData data;
     if (root) {
         options.parse(arguments);
         if (options.help) {
@@ -67,30 +66,21 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         } else if (options.print_config) {
             fmt::print("{}", options.table.recipe());
         } else {
-            data = open_dataset(options.data, options.tokenizer.empty()
-                                                  ? nullptr
-                                                  : open_tokenizer(options.tokenizer));
-            has_valid = !options.valid_data.empty() || options.valid_fraction > 0.0;
-            if (!options.valid_data.empty())
-                valid = open_dataset(options.valid_data, data.tokenizer());
-            if (!valid.shares().empty())
-                throw UsageError("--valid-data: a share means nothing, all of it is evaluated",
-                                 "leave the shares out");
-            if (options.valid_fraction > 0.0)
-                std::tie(data, valid) = data.split_tail(options.valid_fraction);
+            data = options.open_data();
             resolved = options.table.resolved();
         }
     }
     world.broadcast(resolved, 0);
     if (resolved.empty()) return 0;
     if (!root) options.parse_resolved(resolved);
-    std::int64_t vocabulary = root ? data.tokenizer()->vocabulary_size() : 0;
+    std::int64_t vocabulary = root ? data.data.tokenizer()->vocabulary_size() : 0;
     world.broadcast(std::span(&vocabulary, 1), 0);
     options.train.model.vocab_size = vocabulary;
 
+    const Dataset* valid = data.valid ? &*data.valid : nullptr;
     if (options.dry_run) {
-        const DryRun run = look_ahead(world, options.train, options.loop, root ? &data : nullptr,
-                                      has_valid ? &valid : nullptr);
+        const DryRun run =
+            look_ahead(world, options.train, options.loop, root ? &data.data : nullptr, valid);
         if (root) fmt::print("{}", dry_run_text(run));
         return 0;
     }
@@ -104,7 +94,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
                             ? "rank"
                             : "micro-batch"),
             "it is there to be compared with; token-mean weighs every token alike");
-    Trainer trainer(world, options.train, root ? &data : nullptr);
+    Trainer trainer(world, options.train, root ? &data.data : nullptr);
     machine.ranks = world.size();
     machine.nodes = trainer.node_count();
     MetricsFile metrics;
@@ -115,7 +105,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         observers.push_back(
             &progress.emplace(stdout, output_is_terminal(), options.log_interval, machine));
     const StopSignals signals;
-    const RunEnd end = run_training(trainer, options.loop, has_valid ? &valid : nullptr, observers);
+    const RunEnd end = run_training(trainer, options.loop, valid, observers);
     if (end.stopped_by.empty()) return 0;
     if (root)
         log_warning(

@@ -24,11 +24,16 @@ void add_model_options(OptionTable& table, GptConfig& model) {
     table.add("seq-length", model.seq_length, "longest sequence, tokens");
 }
 
-TrainOptions::TrainOptions() : table("evengrad train") {
+TrainOptions::TrainOptions() : TrainOptions("train", ScheduleConfig().train_iters, "steps") {}
+
+TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
+                           const std::string& train_iters_help)
+    : table("evengrad " + verb) {
     GptConfig& model = train.model;
     PlanConfig& plan = train.plan;
     OptimizerConfig& optimizer = train.optimizer;
     ScheduleConfig& schedule = train.schedule;
+    schedule.train_iters = train_iters;
     table.add("help", help, true, "this text");
     table.add("config", config_, "recipe: an INI file of these options; the command line beats it");
     table.add("print-config", print_config, true,
@@ -75,7 +80,7 @@ TrainOptions::TrainOptions() : table("evengrad train") {
               "token-mean, sequence-mean, sum, constant:C (the sum by C tokens a sequence), or, to "
               "compare, the mistakes micro-batch-mean and rank-mean:R");
     table.section("optimizer");
-    table.add("train-iters", schedule.train_iters, "steps");
+    table.add("train-iters", schedule.train_iters, train_iters_help);
     table.add("optimizer", optimizer_, "adamw or sgd");
     table.add("lr", schedule.lr, "learning rate after warm-up");
     table.add("min-lr", schedule.min_lr, "learning rate at the end of the decay");
@@ -124,8 +129,8 @@ TrainOptions::TrainOptions() : table("evengrad train") {
         {"help", "config", "print-config", "dry-run", "overwrite", "resume", "override"});
 }
 
-void TrainOptions::parse(const std::vector<std::string>& arguments) {
-    std::vector<std::string> problems;
+void TrainOptions::read(const std::vector<std::string>& arguments,
+                        std::vector<std::string>& problems) {
     table.parse(arguments, problems);
     const std::string recipe = table.given_value("config");
     if (!recipe.empty()) table.parse_recipe(recipe, problems);
@@ -133,12 +138,18 @@ void TrainOptions::parse(const std::vector<std::string>& arguments) {
     if (help) return;
     interpret(problems);
     use_log_level(log_level_, problems);
-    if (data.empty() && !print_config) problems.push_back("--data is missing: what to train on");
-    if (save_.empty() && !print_config && !dry_run)
-        problems.push_back("--save is missing: where to put checkpoints");
     if (!(valid_fraction >= 0.0 && valid_fraction < 1.0))
         problems.push_back(
             fmt::format("--valid-fraction must be at least 0 and below 1, not {}", valid_fraction));
+}
+
+void TrainOptions::parse(const std::vector<std::string>& arguments) {
+    std::vector<std::string> problems;
+    read(arguments, problems);
+    if (help) return;
+    if (data.empty() && !print_config) problems.push_back("--data is missing: what to train on");
+    if (save_.empty() && !print_config && !dry_run)
+        problems.push_back("--save is missing: where to put checkpoints");
     fail_on(problems, "train");
 }
 
@@ -149,6 +160,22 @@ void TrainOptions::parse_resolved(const std::string& text) {
     interpret(problems);
     EVENGRAD_CHECK(problems.empty(), "the resolved options of rank 0: {}",
                    fmt::join(problems, "; "));
+}
+
+RunData TrainOptions::open_data() const {
+    RunData run;
+    run.data = open_dataset(data, tokenizer.empty() ? nullptr : open_tokenizer(tokenizer));
+    if (!valid_data.empty()) {
+        run.valid = open_dataset(valid_data, run.data.tokenizer());
+        if (!run.valid->shares().empty())
+            throw UsageError("--valid-data: a share means nothing, all of it is evaluated",
+                             "leave the shares out");
+    }
+    if (valid_fraction > 0.0) {
+        auto [training, held_out] = run.data.split_tail(valid_fraction);
+        run = {std::move(training), std::move(held_out)};
+    }
+    return run;
 }
 
 std::string TrainOptions::changes_since(const std::string& recipe) const {

@@ -1,6 +1,7 @@
-// Options of `evengrad train`, as a configuration.
+// Options of `evengrad train`, as a configuration, and what other verbs share of them.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "commands/options.hpp"
@@ -8,8 +9,15 @@
 
 namespace evengrad {
 
+/// What a run is trained and evaluated on.
+struct RunData {
+    Dataset data;
+    std::optional<Dataset> valid;  ///< held out
+};
+
 struct TrainOptions {
     TrainOptions();
+    virtual ~TrainOptions() = default;
 
     /// From the command line and the recipe it names; puts --log-level in force. @throws UsageError
     /// with all problems.
@@ -21,6 +29,9 @@ struct TrainOptions {
     /// "--lr 0.1 -> 0.2, ...", but for those that --override names.
     std::string changes_since(const std::string& recipe) const;
 
+    /// Opens --data, --valid-data or --valid-fraction, with --tokenizer. @throws Error
+    RunData open_data() const;
+
     TrainConfig train;
     LoopConfig loop;
     std::vector<std::string> data, valid_data;
@@ -30,12 +41,17 @@ struct TrainOptions {
     bool help = false, print_config = false, dry_run = false;
     OptionTable table;
 
-  private:
+  protected:
+    /// For a verb whose recipes are those of `train`; what --train-iters is there, and means.
+    TrainOptions(const std::string& verb, std::int64_t train_iters, const std::string& help);
+    /// From the command line and the recipe, all that verbs have in common.
+    void read(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
     /// What the table's plain values mean; adds problems that only show when all is known.
-    void interpret(std::vector<std::string>& problems);
+    virtual void interpret(std::vector<std::string>& problems);
     /// Gives options that were left to follow from others the value that does.
     void decide_the_rest();
 
+  private:
     std::string config_, sequences_ = "documents", optimizer_ = "adamw", decay_ = "cosine";
     std::string loss_reduction_ = "token-mean";
     std::string save_, resume_, log_level_ = "info";

@@ -17,6 +17,7 @@ inline constexpr int stopped_early = 3;
 /// @collective
 int train_command(const Communicator& world, const Arguments& arguments);
 int evaluate_command(const Communicator& world, const Arguments& arguments);
+int audit_command(const Communicator& world, const Arguments& arguments);
 int bench_command(const Communicator& world, const Arguments& arguments);
 
 /// @local These need no MPI.

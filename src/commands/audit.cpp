@@ -1,0 +1,91 @@
+// What the run's gradient is worth, and what other denominators would have made of it.
+#include <optional>
+
+#include <fmt/core.h>
+
+#include "base/log.hpp"
+#include "base/output_file.hpp"
+#include "commands/audit_options.hpp"
+#include "commands/verbs.hpp"
+#include "hdf5/publish.hpp"
+#include "report/audit_report.hpp"
+#include "report/moving_line.hpp"
+#include "train/state.hpp"
+
+namespace evengrad {
+
+namespace {
+
+/// Draws a bar for each part of the work; nothing when nobody watches.
+class Bar {
+  public:
+    Bar() {
+        if (output_is_terminal() && logs(LogLevel::info)) line_.emplace(stdout);
+    }
+    void operator()(const std::string& what, std::int64_t done, std::int64_t all) {
+        constexpr double redraw_seconds = 0.1;
+        const double now = monotonic_seconds();
+        if (done == 1) begin_ = now;  // another part
+        if (!line_ || (done < all && now - drawn_ < redraw_seconds)) return;
+        drawn_ = now;
+        line_->draw(audit_line(what, done, all, now - begin_));
+    }
+
+  private:
+    std::optional<MovingLine> line_;
+    double begin_ = monotonic_seconds(), drawn_ = 0.0;
+};
+
+}  // namespace
+
+int audit_command(const Communicator& world, const Arguments& arguments) {
+    prepare_machine();
+    const bool root = world.rank() == 0;
+    // Rank 0 alone touches files; what can be refused is refused before anything is computed.
+    AuditOptions options;
+    std::string resolved;
+    RunData data;
+    std::optional<OutputFile> json;
+    std::optional<hdf5::PublishedFile> output;
+    if (root) {
+        options.parse_audit(arguments);
+        if (options.help) {
+            fmt::print("{}", options.table.help());
+        } else {
+            // Without training nothing is evaluated, but --valid-fraction isn't trained on either.
+            if (options.audit.train_iters == 0) options.valid_data.clear();
+            data = options.open_data();
+            if (!options.json.empty()) json.emplace(options.json);
+            if (!options.output.empty()) output.emplace(options.output);
+            resolved = options.table.resolved();
+        }
+    }
+    world.broadcast(resolved, 0);
+    if (resolved.empty()) return 0;
+    if (!root) options.parse_resolved(resolved);
+    std::int64_t vocabulary = root ? data.data.tokenizer()->vocabulary_size() : 0;
+    world.broadcast(std::span(&vocabulary, 1), 0);
+    options.audit.train.model.vocab_size = vocabulary;
+
+    std::optional<Bar> bar;
+    if (root) bar.emplace();
+    const Audit audit = run_audit(world, options.audit, root ? &data.data : nullptr,
+                                  data.valid ? &*data.valid : nullptr,
+                                  [&](const std::string& what, std::int64_t done,
+                                      std::int64_t all) { (*bar)(what, done, all); });
+    bar.reset();
+    if (!root) return 0;
+    const AuditReport report{audit, options.audit, data.data};
+    fmt::print("{}", audit_tables(report));
+    if (json) {
+        json->write(audit_json(report));
+        json->publish();
+    }
+    if (output) {
+        write_audit(report, output->root());
+        output->publish();
+    }
+    return 0;
+}
+
+}  // namespace evengrad
