@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "base/output_file.hpp"
+#include "base/text.hpp"
 #include "commands/audit_options.hpp"
 #include "commands/verbs.hpp"
 #include "hdf5/publish.hpp"
@@ -21,6 +22,9 @@ class Bar {
   public:
     Bar() {
         if (output_is_terminal() && logs(LogLevel::info)) line_.emplace(stdout);
+    }
+    void clear() {
+        if (line_) line_->clear();
     }
     void operator()(const std::string& what, std::int64_t done, std::int64_t all) {
         constexpr double redraw_seconds = 0.1;
@@ -73,10 +77,11 @@ int audit_command(const Communicator& world, const Arguments& arguments) {
                                   data.valid ? &*data.valid : nullptr,
                                   [&](const std::string& what, std::int64_t done,
                                       std::int64_t all) { (*bar)(what, done, all); });
+    if (bar) bar->clear();
     bar.reset();
     if (!root) return 0;
     const AuditReport report{audit, options.audit, data.data};
-    fmt::print("{}", audit_tables(report));
+    fmt::print("{}", printable(audit_tables(report)));
     if (json) {
         json->write(audit_json(report));
         json->publish();
