@@ -67,6 +67,11 @@ std::vector<std::string> PlanConfig::validate() const {
     positive(global_batch_size, "global-batch-size");
     if (micro_batch_tokens == 0) positive(micro_batch_size, "micro-batch-size");
     if (micro_batch_tokens != 0) positive(micro_batch_tokens, "micro-batch-tokens");
+    try {
+        LossReduction::parse(reduction.text());
+    } catch (const Error& error) {
+        problems.emplace_back(error.what());
+    }
     if (seed >= seed_limit)
         problems.push_back(fmt::format("--seed must be below 2^56, not {}", seed));
     return problems;

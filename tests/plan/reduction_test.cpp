@@ -165,6 +165,10 @@ TEST(Reduction, TextIsReadBackAndAnythingElseRefused) {
           "constant:nan", "constant:inf", "constant:1x", "rank-mean", "rank-mean:0",
           "rank-mean:1.5", "rank-mean:99999999999", ":3", "rank-mean:3:4"})
         EXPECT_THROW(LossReduction::parse(text), Error) << text;
+    PlanConfig config;
+    EXPECT_TRUE(config.validate().empty());
+    config.reduction.kind = LossReduction::Kind::constant;  // without a constant
+    EXPECT_EQ(config.validate().size(), 1u);
 }
 
 }  // namespace
