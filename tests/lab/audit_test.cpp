@@ -75,7 +75,7 @@ TEST(Audit, R1MeasuresWhatRunsWithTheReductionsDo) {
 
 TEST(Audit, ProductionIsExactUnderEveryReductionAndCut) {
     const Dataset data(uneven_documents(101, 150, 5));
-    for (const char* reduction : {"token-mean", "micro-batch-mean", "sequence-mean"})
+    for (const char* reduction : {"token-mean", "micro-batch-mean", "sequence-mean", "sum"})
         for (const std::int64_t tokens : {0, 200}) {
             AuditConfig config = tiny_audit();
             config.train.plan.reduction = LossReduction::parse(reduction);

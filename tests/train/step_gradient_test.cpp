@@ -47,8 +47,10 @@ TEST(StepGradient, IsTheSameOnEveryLayoutAndLeavesTheRunAsItWas) {
         for (int i = 0; i < 3; ++i) {
             if (look) {
                 // Before the first step no quantum is known; step 7 is one that may not come.
+                const std::string before = trainer.digest();  // of quanta, too
                 for (const std::int64_t step : {std::int64_t{i}, std::int64_t{7}}) {
                     const StepGradient gradient = gradient_of_step(trainer, step);
+                    EXPECT_EQ(trainer.digest(), before);
                     Digest digest;
                     digest.add(std::span(gradient.values));
                     std::string hex = digest.hex();
