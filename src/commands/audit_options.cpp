@@ -41,7 +41,9 @@ void AuditOptions::interpret(std::vector<std::string>& problems) {
         try {
             audit.reductions.push_back(LossReduction::parse(text));
         } catch (const Error& error) {
-            problems.push_back(fmt::format("--audit-reductions: {}", error.what()));
+            // It speaks of the option of a run.
+            const std::string what = error.what();
+            problems.push_back("--audit-reductions" + what.substr(what.find(' ')));
             continue;
         }
         if (!seen.insert(audit.reductions.back().text()).second)

@@ -77,7 +77,7 @@ refuses 2 2 "--save means nothing to evengrad audit" "--dry-run means nothing" -
 refuses 2 1 "--lr means nothing without --train-iters" "--valid-data means nothing" \
     "--optimizer means nothing without" -- \
     audit --data train.jsonl --lr 1 --valid-data held.jsonl --optimizer sgd
-refuses 2 1 "median: can be token-mean" "sum comes twice" -- \
+refuses 2 1 "--audit-reductions median: can be token-mean" "sum comes twice" -- \
     audit --data train.jsonl --audit-reductions median sum sum
 refuses 2 1 "--resume: give a checkpoint" -- audit --data train.jsonl --resume
 refuses 2 1 "--train-iters must be at least 1, not -3" -- \

@@ -55,7 +55,7 @@ says "Define"
 # Raw files beside prepared ones get their tokenizer.
 succeeds 1 "${job[@]}" --data pieces.h5 --valid-data "$novel"
 refuses 1 0 "other tokens" "sentencepiece" "byte" -- "${job[@]}" --data pieces.h5 pairs.h5
-refuses 1 0 "another tokenizer" "must be prepared again" -- "${job[@]}" --data pieces.h5 --tokenizer byte
+refuses 1 0 "another tokenizer" "prepare the file again" -- "${job[@]}" --data pieces.h5 --tokenizer byte
 printf '{"input_ids": [%s, 299], "labels": [-100, %s, 299]}\n' "$(seq -s, 3 40)" "$(seq -s, 4 40)" \
     > ids.jsonl
 succeeds 2 "${job[@]}" --data ids.jsonl --tokenizer ids:300:299
