@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include <gtest/gtest.h>
+
 #include "plan/documents.hpp"
 #include "train/sums_of_ranks.hpp"
 
