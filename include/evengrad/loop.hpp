@@ -91,9 +91,9 @@ RunEnd run_training(Trainer& trainer, const LoopConfig& config, const Dataset* v
                     const std::vector<Observer*>& observers);
 
 /// @collective Puts the trainer where a checkpoint was, on any number of ranks. Architecture,
-/// optimizer and loss reduction must be those of the checkpoint, and overridable_options unless `overrides` names
-/// them; rank 0 reads, and its arguments count. Of a folder it is the newest checkpoint that is
-/// sound (open_checkpoint). Returns the file, on rank 0. @throws Error naming both values where
+/// optimizer and loss reduction must be the checkpoint's, and overridable_options unless named in
+/// `overrides`; rank 0 reads, and its arguments count. Of a folder it is the newest checkpoint that
+/// is sound (open_checkpoint). Returns the file, on rank 0. @throws Error naming both values where
 /// they differ.
 std::filesystem::path restore(Trainer& trainer, const std::filesystem::path& checkpoint,
                               TrainingHistory& history,

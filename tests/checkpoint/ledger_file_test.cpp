@@ -195,7 +195,7 @@ class HostileLedger : public LedgerFile {
         const ScratchFolder copy;
         const fs::path file = copy / "ledger-00000010.h5";
         fs::copy_file(folder_ / "ledger-00000010.h5", file);
-        EXPECT_EQ(run_python(copy, "f = h5py.File('" + file.string() + "', 'r+')\n" + script), 0);
+        EXPECT_TRUE(run_python(copy, "f = h5py.File('" + file.string() + "', 'r+')\n" + script));
         return error_of([&] { read_ledger(file); });
     }
 };

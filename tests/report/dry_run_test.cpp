@@ -132,9 +132,12 @@ TEST(CheckpointBytes, AreThoseOfTheFile) {
         const auto noise = [&] { return static_cast<double>(random()) / 3e9 + 1.0; };
         for (std::int64_t step = 1; step <= 3000; ++step) {
             history.step.push_back(step);
-            for (auto* curve : {&history.loss, &history.grad_norm, &history.clipped_grad_norm,
-                                &history.tokens_per_second})
+            for (auto* curve :
+                 {&history.loss, &history.grad_norm, &history.clipped_grad_norm,
+                  &history.tokens_per_second, &history.gradient_signal, &history.gradient_noise,
+                  &history.noise_scale, &history.noise_scale_error})
                 curve->push_back(noise() * noise());
+            history.skipped.push_back(0);
             history.lr.push_back(1e-3 * std::cos(static_cast<double>(step) / 3000));
             history.loss_tokens.push_back(1000 + static_cast<std::int64_t>(random() % 500));
         }
