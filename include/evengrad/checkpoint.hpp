@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,10 @@
 #include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
+
+namespace hdf5 {
+class File;
+}
 
 /// What a run is at a step, besides its tensors.
 struct CheckpointState {
@@ -71,9 +76,22 @@ CheckpointInfo open_checkpoint(
 /// Which values of a tensor.
 enum class TensorPart { weights = 0, exp_avg = 1, exp_avg_sq = 2 };
 
-/// Reads one tensor, its shape and checksum checked. values: [tensor.count]. @local
-void read_checkpoint_tensor(const std::filesystem::path& file, const Tensor& tensor,
-                            TensorPart part, std::span<float> values);
+/// The tensors of a checkpoint, whose file is open as long as this lives. @local
+class CheckpointTensors {
+  public:
+    /// @throws Error for a file that can't be opened.
+    explicit CheckpointTensors(const std::filesystem::path& file);
+    ~CheckpointTensors();
+    CheckpointTensors(const CheckpointTensors&) = delete;
+    CheckpointTensors& operator=(const CheckpointTensors&) = delete;
+
+    /// Reads one tensor. values: [tensor.count]. @throws Error for one that is missing, has another
+    /// type or shape, or not its checksum.
+    void read(const Tensor& tensor, TensorPart part, std::span<float> values) const;
+
+  private:
+    std::unique_ptr<const hdf5::File> file_;
+};
 
 /// The weights as Gpt takes them. flat: [table.flat_size()]; gaps between tensors stay. @local
 void read_checkpoint_weights(const CheckpointInfo& info, const ParameterTable& table,

@@ -12,11 +12,12 @@ namespace {
 CheckpointInfo read_whole(const fs::path& file) {
     CheckpointInfo info = read_checkpoint_info(fs::canonical(file));
     const ParameterTable table(info.model);
+    const CheckpointTensors tensors(info.path);
     std::vector<float> values(static_cast<std::size_t>(table.largest_tensor()));
     for (const Tensor& tensor : table.tensors())
         for (int part = 0; part <= info.moments; ++part)
-            read_checkpoint_tensor(info.path, tensor, static_cast<TensorPart>(part),
-                                   std::span(values).first(static_cast<std::size_t>(tensor.count)));
+            tensors.read(tensor, static_cast<TensorPart>(part),
+                         std::span(values).first(static_cast<std::size_t>(tensor.count)));
     return info;
 }
 

@@ -132,10 +132,13 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
     return info;
 }
 
-void read_checkpoint_tensor(const fs::path& file, const Tensor& tensor, TensorPart part,
-                            std::span<float> values) {
-    const hdf5::File in = hdf5::File::open(file);
-    const hdf5::Dataset dataset = in.root().open_dataset(tensor_path(part, tensor.name));
+CheckpointTensors::CheckpointTensors(const fs::path& file)
+    : file_(std::make_unique<const hdf5::File>(hdf5::File::open(file))) {}
+
+CheckpointTensors::~CheckpointTensors() = default;
+
+void CheckpointTensors::read(const Tensor& tensor, TensorPart part, std::span<float> values) const {
+    const hdf5::Dataset dataset = file_->root().open_dataset(tensor_path(part, tensor.name));
     hdf5::Shape shape;
     for (const Index extent : tensor.shape) shape.push_back(static_cast<std::uint64_t>(extent));
     dataset.expect(hdf5::Type::f32, shape);
@@ -152,20 +155,22 @@ void read_checkpoint_tensor(const fs::path& file, const Tensor& tensor, TensorPa
 
 void read_checkpoint_weights(const CheckpointInfo& info, const ParameterTable& table,
                              std::span<float> flat) {
+    const CheckpointTensors tensors(info.path);
     for (const Tensor& tensor : table.tensors())
-        read_checkpoint_tensor(info.path, tensor, TensorPart::weights,
-                               flat.subspan(static_cast<std::size_t>(tensor.offset),
-                                            static_cast<std::size_t>(tensor.count)));
+        tensors.read(tensor, TensorPart::weights,
+                     flat.subspan(static_cast<std::size_t>(tensor.offset),
+                                  static_cast<std::size_t>(tensor.count)));
 }
 
 std::string checkpoint_digest(const CheckpointInfo& info) {
     const ParameterTable table(info.model);
+    const CheckpointTensors tensors(info.path);
     std::vector<float> values(static_cast<std::size_t>(table.largest_tensor()));
     return digest_state(info.state, table, info.moments,
                         [&](const Tensor& tensor, TensorPart part) -> std::span<const float> {
                             const auto span =
                                 std::span(values).first(static_cast<std::size_t>(tensor.count));
-                            read_checkpoint_tensor(info.path, tensor, part, span);
+                            tensors.read(tensor, part, span);
                             return span;
                         });
 }

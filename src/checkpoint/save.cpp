@@ -1,6 +1,7 @@
 #include "checkpoint/save.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/digest.hpp"
 #include "checkpoint/schema.hpp"
@@ -128,17 +129,17 @@ void write_checkpoint(const std::filesystem::path& file, const Snapshot& snapsho
 void load_tensors(const std::filesystem::path& file, const RunTensors& tensors) {
     const ParameterTable& table = tensors.table;
     const bool root_rank = tensors.topology.world().rank() == 0;
+    std::optional<const CheckpointTensors> stored;
+    if (root_rank) stored.emplace(file);
     std::vector<float> values(root_rank ? static_cast<std::size_t>(table.largest_tensor()) : 0);
     for (const Tensor& tensor : table.tensors()) {
         const auto count = static_cast<std::size_t>(tensor.count);
         if (root_rank)
-            read_checkpoint_tensor(
-                file, tensor, TensorPart::weights,
-                tensors.weights.subspan(static_cast<std::size_t>(tensor.offset), count));
+            stored->read(tensor, TensorPart::weights,
+                         tensors.weights.subspan(static_cast<std::size_t>(tensor.offset), count));
         for (int which = 0; which < tensors.optimizer.moments(); ++which) {
             const auto whole = root_rank ? std::span(values).first(count) : std::span<float>();
-            if (root_rank)
-                read_checkpoint_tensor(file, tensor, static_cast<TensorPart>(which + 1), whole);
+            if (root_rank) stored->read(tensor, static_cast<TensorPart>(which + 1), whole);
             scatter_owned(tensors.topology, tensors.ownership, whole,
                           {tensor.first_block, tensor.first_block + tensor.block_count},
                           tensors.optimizer.moment(which));

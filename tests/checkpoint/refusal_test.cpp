@@ -113,7 +113,7 @@ TEST_F(Refusal, AFlippedBitInAnyTensorIsFound) {
           {TensorPart::exp_avg, "/optimizer/exp_avg/blocks/1/mlp/fc/weight"},
           {TensorPart::exp_avg_sq, "/optimizer/exp_avg_sq/blocks/1/mlp/fc/weight"}}) {
         std::vector<float> values(static_cast<std::size_t>(tensor.count));
-        read_checkpoint_tensor(file_, tensor, part, values);
+        CheckpointTensors(file_).read(tensor, part, values);
         std::string start(64, '\0');
         std::memcpy(start.data(), values.data(), start.size());
         const std::size_t at = good.find(start);
@@ -225,7 +225,7 @@ TEST_F(Refusal, H5pyReadsWeightsWithTheirNamesAndShapes) {
     const ParameterTable table(info.model);
     const Tensor& tensor = table[table.find("blocks.0.attn.qkv.weight")];
     std::vector<float> values(static_cast<std::size_t>(tensor.count));
-    read_checkpoint_tensor(file_, tensor, TensorPart::weights, values);
+    CheckpointTensors(file_).read(tensor, TensorPart::weights, values);
     EXPECT_TRUE(run_python(folder_, fmt::format(R"(
 f = h5py.File('{}')
 d = f['model/parameters/blocks/0/attn/qkv/weight']

@@ -44,11 +44,12 @@ class Writer : public testing::Test {
         const CheckpointInfo info = read_checkpoint_info(file);
         EXPECT_EQ(info.state.step, step);
         const ParameterTable table(info.model);
+        const CheckpointTensors tensors(file);
         std::vector<float> values(static_cast<std::size_t>(table.largest_tensor()));
         for (const Tensor& tensor : table.tensors())
             for (int part = 0; part < 3; ++part) {
                 const auto some = std::span(values).first(static_cast<std::size_t>(tensor.count));
-                read_checkpoint_tensor(file, tensor, static_cast<TensorPart>(part), some);
+                tensors.read(tensor, static_cast<TensorPart>(part), some);
                 EXPECT_EQ(some.back(), static_cast<float>(step + part) +
                                            static_cast<float>((some.size() - 1) % 1000));
             }

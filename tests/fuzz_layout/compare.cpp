@@ -106,11 +106,12 @@ std::optional<std::string> tensors(const fs::path& reference, const fs::path& he
     const char* parts[] = {"weights", "exp_avg", "exp_avg_sq"};
     std::string first;
     Index elements = 0, different_tensors = 0;
+    const CheckpointTensors expected(reference), found(here);
     for (const Tensor& tensor : table.tensors())
         for (int part = 0; part <= moments; ++part) {
             std::vector<float> a(static_cast<std::size_t>(tensor.count)), b(a.size());
-            read_checkpoint_tensor(reference, tensor, static_cast<TensorPart>(part), a);
-            read_checkpoint_tensor(here, tensor, static_cast<TensorPart>(part), b);
+            expected.read(tensor, static_cast<TensorPart>(part), a);
+            found.read(tensor, static_cast<TensorPart>(part), b);
             Index different = 0;
             for (std::size_t i = 0; i < a.size(); ++i) {
                 const auto bits =
