@@ -52,8 +52,9 @@ bool wraps_around(const po::option_description& option, const std::string& text)
     return type_of(option) == typeid(std::uint64_t) && text.starts_with('-');
 }
 
-/// Letters to insert, delete or replace to get from one word to the other (Levenshtein distance).
-std::size_t edits_between(const std::string& a, const std::string& b) {
+/// Letters to insert, delete or replace to get from one word to the other (Levenshtein distance);
+/// `most`, if there are that many or more.
+std::size_t edits_between(const std::string& a, const std::string& b, std::size_t most) {
     std::vector<std::size_t> row(b.size() + 1);
     std::iota(row.begin(), row.end(), std::size_t{0});
     for (std::size_t i = 0; i < a.size(); ++i) {
@@ -64,8 +65,9 @@ std::size_t edits_between(const std::string& a, const std::string& b) {
             diagonal = row[j + 1];
             row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, replaced});
         }
+        if (*std::min_element(row.begin(), row.end()) >= most) return most;
     }
-    return row.back();
+    return std::min(row.back(), most);
 }
 
 }  // namespace
@@ -160,8 +162,11 @@ std::string OptionTable::unknown(const std::string& name) const {
     for (const auto& option : description_.options()) {
         const std::string& known = option->long_name();
         if (left_out_.count(known) > 0) continue;
-        const std::size_t edits =
-            known.starts_with(name) && name.size() >= 3 ? 1 : edits_between(name, known);
+        const bool begins = known.starts_with(name) && name.size() >= 3;
+        // Each letter too many or too few is an edit. (A hostile name may have a million.)
+        const std::size_t longer = std::max(name.size(), known.size());
+        if (!begins && longer - std::min(name.size(), known.size()) >= fewest) continue;
+        const std::size_t edits = begins ? 1 : edits_between(name, known, fewest);
         if (edits >= fewest) continue;
         fewest = edits;
         closest = known;
@@ -371,10 +376,18 @@ void use_log_level(const std::string& text, std::vector<std::string>& problems) 
 
 void fail_on(const std::vector<std::string>& problems, const std::string& verb) {
     if (problems.empty()) return;
-    std::string message =
-        problems.size() == 1 ? problems.front() : fmt::format("{} problems:", problems.size());
+    // A file given as a recipe may be anything: a million lines, or one as long.
+    constexpr std::size_t most_shown = 20, most_letters = 1000;
+    const auto shown = [](const std::string& problem) {
+        return problem.size() <= most_letters ? problem : problem.substr(0, most_letters) + " ...";
+    };
+    std::string message = problems.size() == 1 ? shown(problems.front())
+                                               : fmt::format("{} problems:", problems.size());
     if (problems.size() > 1)
-        for (const std::string& problem : problems) message += "\n  " + problem;
+        for (std::size_t i = 0; i < std::min(problems.size(), most_shown); ++i)
+            message += "\n  " + shown(problems[i]);
+    if (problems.size() > most_shown)
+        message += fmt::format("\n  and {} more", problems.size() - most_shown);
     throw UsageError(message, fmt::format("evengrad {} --help lists the options", verb));
 }
 

@@ -123,11 +123,14 @@ std::string read_recipe_file(const std::string& path, std::vector<std::string>& 
     std::ifstream in(path);
     if (!in) return fails(std::strerror(errno));
     // A recipe is a page of text; what is longer is something else.
-    constexpr std::streamsize most = 1 << 20;
-    std::string text(static_cast<std::size_t>(most), '\0');
-    in.read(text.data(), most);
-    text.resize(static_cast<std::size_t>(in.gcount()));
-    if (in.bad() || in.peek() != std::ifstream::traits_type::eof())
+    constexpr std::size_t most = std::size_t{1} << 20;
+    std::string text;
+    char piece[4096];
+    do {
+        in.read(piece, sizeof piece);
+        text.append(piece, static_cast<std::size_t>(in.gcount()));
+    } while (in && text.size() <= most);
+    if (in.bad() || text.size() > most)
         return fails("not a recipe (longer than 1 MiB or unreadable)");
     if (text.find('\0') != std::string::npos) return fails("not a recipe (it has a byte 0)");
     return text;

@@ -88,6 +88,24 @@ TEST(Options, AllProblemsAreReportedTogether) {
                   "--seed needs a value", "--data is missing", "--save is missing"}));
 }
 
+TEST(Options, WhatIsNoRecipeGivesAShortMessage) {
+    const ScratchFolder folder;
+    const std::string long_name(100'000, 'x');
+    std::string lines;
+    for (int i = 0; i < 5000; ++i) lines += fmt::format("line {}\n", i);
+    test::write_bytes(folder / "long.ini", long_name + "=1\nseed=" + long_name);
+    test::write_bytes(folder / "many.ini", lines);
+    for (const char* name : {"long.ini", "many.ini"}) {
+        TrainOptions options;
+        const auto message = message_of<UsageError>([&] {
+            options.parse(with({"--config", folder / name}));
+        });
+        EXPECT_LT(message.size(), 4096u) << name;
+        EXPECT_TRUE(
+            contains(message, {name == std::string("long.ini") ? "2 problems" : "and 4980 more"}));
+    }
+}
+
 TEST(Options, AnAbbreviationIsNotTheOption) {
     TrainOptions options;
     EXPECT_TRUE(contains(message_of<UsageError>([&] {
