@@ -64,9 +64,10 @@ class CaseFile {
     CaseFile& operator=(const CaseFile&) = delete;
 
     const std::filesystem::path& write(std::string_view bytes) const {
-        FUZZ_CHECK(::ftruncate(descriptor_, 0) == 0);
         FUZZ_CHECK(::pwrite(descriptor_, bytes.data(), bytes.size(), 0) ==
                    static_cast<ssize_t>(bytes.size()));
+        // Last, so that the pages of the case before are used again.
+        FUZZ_CHECK(::ftruncate(descriptor_, static_cast<off_t>(bytes.size())) == 0);
         return path_;
     }
     const std::filesystem::path& path() const { return path_; }

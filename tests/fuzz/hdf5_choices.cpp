@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "hdf5_image.hpp"
 
@@ -44,6 +45,18 @@ hid_t some_space(Choices& choices) {
         most[d] = H5S_UNLIMITED;
     }
     return H5Screate_simple(rank, lengths, grows ? most : nullptr);
+}
+
+std::size_t element_count(hid_t space) {
+    if (H5Sget_simple_extent_type(space) == H5S_NULL) return 0;
+    hsize_t lengths[32];
+    const int rank = H5Sget_simple_extent_dims(space, lengths, nullptr);
+    if (std::count(lengths, lengths + std::max(rank, 0), 0) > 0) return 0;
+    std::size_t count = 1;
+    for (int d = 0; d < rank; ++d)
+        if (__builtin_mul_overflow(count, lengths[d], &count))
+            return std::numeric_limits<std::size_t>::max();
+    return count;
 }
 
 hid_t some_type(Choices& choices) {

@@ -11,6 +11,9 @@ namespace evengrad::fuzz {
 
 /// Null, scalar, or of up to 32 dimensions and 2^63 - 1 elements.
 hid_t some_space(Choices& choices);
+/// Elements of a space. Not what H5Sget_simple_extent_npoints says, which wraps around; more than
+/// 64 bits have is the largest number.
+std::size_t element_count(hid_t space);
 /// One of 22 types.
 hid_t some_type(Choices& choices);
 /// Creation properties: layout, filters, fill value; also external storage and virtual datasets.

@@ -27,12 +27,11 @@ hid_t open_image(const std::string& bytes) {
 template <class Read, class Write>
 void change_content(hid_t type, hid_t space, const Read& read, const Write& write,
                     Choices& choices) {
-    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    const std::size_t count = element_count(space);
     const std::size_t width = H5Tget_size(type);
-    if (count <= 0 || width == 0 || static_cast<std::size_t>(count) > most_raw_bytes / width)
-        return;
+    if (count == 0 || width == 0 || count > most_raw_bytes / width) return;
     if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
-        std::vector<char*> pointers(static_cast<std::size_t>(count));
+        std::vector<char*> pointers(count);
         if (read(type, pointers.data()) < 0) return;
         const std::size_t which = choices.byte() % pointers.size();
         std::string text = pointers[which] != nullptr ? pointers[which] : "";
@@ -42,7 +41,7 @@ void change_content(hid_t type, hid_t space, const Read& read, const Write& writ
         write(type, changed.data());
         H5Dvlen_reclaim(type, space, H5P_DEFAULT, pointers.data());
     } else if (H5Tget_class(type) != H5T_VLEN) {
-        std::string elements(static_cast<std::size_t>(count) * width, '\0');
+        std::string elements(count * width, '\0');
         if (read(type, elements.data()) < 0) return;
         change_element(elements, width, choices);
         write(type, elements.data());
@@ -55,7 +54,7 @@ void replace_by_dataset(hid_t file, const std::string& path, Choices& choices) {
     const hid_t dataset =
         H5Dcreate2(file, path.c_str(), type, space, H5P_DEFAULT, list, H5P_DEFAULT);
     if (dataset >= 0) {
-        const hssize_t count = H5Sget_simple_extent_npoints(space);
+        const std::size_t count = element_count(space);
         const H5D_layout_t layout = H5Pget_layout(list);
         const bool is_foreign = layout == H5D_VIRTUAL || H5Pget_external_count(list) > 0;
         const bool is_number = H5Tget_class(type) == H5T_INTEGER ||
@@ -63,8 +62,8 @@ void replace_by_dataset(hid_t file, const std::string& path, Choices& choices) {
         // The library takes its time, and memory, for each of many chunks.
         const bool is_slow = layout == H5D_CHUNKED && count > 1024;
         if (!is_foreign && !is_slow && is_number && H5Tget_class(type) != H5T_VLEN && count > 0 &&
-            static_cast<std::size_t>(count) <= most_raw_bytes / H5Tget_size(type)) {
-            std::string elements(static_cast<std::size_t>(count) * H5Tget_size(type), '\0');
+            count <= most_raw_bytes / H5Tget_size(type)) {
+            std::string elements(count * H5Tget_size(type), '\0');
             const std::string_view given = choices.take(choices.below(64));
             elements.replace(0, std::min(given.size(), elements.size()),
                              given.substr(0, elements.size()));
@@ -81,14 +80,13 @@ void replace_attribute(hid_t object, const std::string& name, Choices& choices) 
     H5Adelete(object, name.c_str());
     if (choices.below(4) == 0) return;
     const hid_t type = some_type(choices), space = some_space(choices);
-    const hssize_t count = H5Sget_simple_extent_npoints(space);
-    if (count >= 0 && static_cast<std::size_t>(count) <= most_raw_bytes / 64 &&
-        H5Tget_size(type) <= 64) {
+    const std::size_t count = element_count(space);
+    if (count <= most_raw_bytes / 64 && H5Tget_size(type) <= 64) {
         const hid_t attribute =
             H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT);
         if (attribute >= 0) {
             if (H5Tget_class(type) != H5T_VLEN && H5Tis_variable_str(type) <= 0) {
-                std::string elements((static_cast<std::size_t>(count) + 1) * 64, '\0');
+                std::string elements((count + 1) * 64, '\0');
                 for (std::size_t i = 0; i < 8; ++i) elements[i] = static_cast<char>(choices.byte());
                 H5Awrite(attribute, type, elements.data());
             }
@@ -118,6 +116,8 @@ herr_t Hdf5Image::add_object(hid_t file, const char* name, const H5O_info_t* inf
 
 Hdf5Image::Hdf5Image(std::string bytes) : bytes_(std::move(bytes)) {
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    // What the library frees it keeps for the next case (a cache of 0.5 MB for each open file).
+    H5set_free_list_limits(-1, -1, -1, -1, -1, -1);
     const hid_t file = open_image(bytes_);
     FUZZ_CHECK(file >= 0);
     H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, add_object, &objects_,
@@ -126,7 +126,7 @@ Hdf5Image::Hdf5Image(std::string bytes) : bytes_(std::move(bytes)) {
     FUZZ_CHECK(objects_.size() > 4);
 }
 
-void Hdf5Image::edit(hid_t file, Choices& choices) const {
+const std::string& Hdf5Image::edit(hid_t file, Choices& choices) const {
     const Object& object = objects_[choices.byte() % objects_.size()];
     const char* const path = object.path.c_str();
     const bool is_root = object.path == ".";
@@ -164,12 +164,12 @@ void Hdf5Image::edit(hid_t file, Choices& choices) const {
         }
     }
     if (id >= 0) H5Oclose(id);
-    if (kind >= 6 || is_root) return;
+    if (kind >= 6 || is_root) return object.path;
     const std::string& other = objects_[choices.byte() % objects_.size()].path;
     if (kind == 5) {  // under another name, or in place of another object
         H5Ldelete(file, other.c_str(), H5P_DEFAULT);
         H5Lmove(file, path, file, other.c_str(), H5P_DEFAULT, H5P_DEFAULT);
-        return;
+        return other;
     }
     H5Ldelete(file, path, H5P_DEFAULT);
     switch (kind) {
@@ -205,17 +205,19 @@ void Hdf5Image::edit(hid_t file, Choices& choices) const {
         default:
             replace_by_dataset(file, path, choices);
     }
+    return object.path;
 }
 
-std::string Hdf5Image::edited(Choices& choices,
-                              const std::function<void(hid_t file)>& repair) const {
+std::string Hdf5Image::edited(Choices& choices, const Repair& repair) const {
     is_editing = true;
     const hid_t file = open_image(bytes_);
     FUZZ_CHECK(file >= 0);
     const bool repaired = choices.below(2) == 1;
     constexpr int most_edits = 8;
-    for (int i = 0; i < most_edits && !choices.empty(); ++i) edit(file, choices);
-    if (repaired) repair(file);
+    for (int i = 0; i < most_edits && !choices.empty(); ++i) {
+        const std::string& path = edit(file, choices);
+        if (repaired) repair(file, path);
+    }
     FUZZ_CHECK(H5Fflush(file, H5F_SCOPE_LOCAL) >= 0);
     std::string bytes(static_cast<std::size_t>(H5Fget_file_image(file, nullptr, 0)), '\0');
     FUZZ_CHECK(H5Fget_file_image(file, bytes.data(), bytes.size()) >= 0);
@@ -236,13 +238,13 @@ std::string Hdf5Image::patched(Choices& choices) const {
 
 std::string raw_elements(hid_t dataset) {
     const hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
-    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    const std::size_t count = element_count(space);
     const std::size_t width = H5Tget_size(type);
     const H5T_class_t kind = H5Tget_class(type);
     std::string elements;
     if ((kind == H5T_INTEGER || kind == H5T_FLOAT) && count > 0 &&
-        static_cast<std::size_t>(count) <= most_raw_bytes / width) {
-        elements.resize(static_cast<std::size_t>(count) * width);
+        count <= most_raw_bytes / width) {
+        elements.resize(count * width);
         if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements.data()) < 0)
             elements.clear();
     }

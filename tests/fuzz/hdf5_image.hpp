@@ -23,9 +23,12 @@ class Hdf5Image {
 
     explicit Hdf5Image(std::string bytes);
 
-    /// The file after the edits that `choices` say, until there are no more. `repair` then makes
-    /// checksums right again, if the first choice says so: a hostile file has right ones.
-    std::string edited(Choices& choices, const std::function<void(hid_t file)>& repair) const;
+    /// Makes checksums right again after an edit of the object that was at this path.
+    using Repair = std::function<void(hid_t file, const std::string& path)>;
+
+    /// The file after the edits that `choices` say, until there are no more; each is repaired, if
+    /// the first choice says so: a hostile file has right checksums.
+    std::string edited(Choices& choices, const Repair& repair) const;
     /// The file with bytes replaced: triples of a place (two bytes, scaled to the file) and a
     /// value.
     std::string patched(Choices& choices) const;
@@ -36,7 +39,8 @@ class Hdf5Image {
         bool is_group = false;
         std::vector<std::string> attributes;
     };
-    void edit(hid_t file, Choices& choices) const;
+    /// Gives the path of the object that was edited.
+    const std::string& edit(hid_t file, Choices& choices) const;
     static herr_t add_object(hid_t file, const char* name, const H5O_info_t* info, void* objects);
 
     std::string bytes_;
