@@ -27,9 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 namespace po = boost::program_options;
 
-/// No job needs a minute; one that takes so long hangs.
-constexpr unsigned seconds_until_a_job_hangs = 300;
-
 struct Options {
     std::uint64_t seed = 1;
     std::int64_t cases = 10, layouts = 0, only_case = -1, only_layout = -1;
@@ -254,7 +251,6 @@ int Fuzzer::run() {
 
 /// Under mpirun. Whatever goes wrong on a rank ends the job.
 int work(const Options& options, int argc, char** argv) {
-    alarm(seconds_until_a_job_hangs);
     Session session(argc, argv);
     const Communicator& world = session.world();
     try {

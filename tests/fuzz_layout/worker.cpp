@@ -143,6 +143,12 @@ void kill_this_process_in(std::int64_t microseconds) {
         throw Error("no timer for the kill");
 }
 
+/// A process that gets no further for so long hangs, and the signal ends its job.
+void expect_progress() {
+    constexpr unsigned seconds = 300;
+    alarm(seconds);
+}
+
 /// One segment, as one of its ranks.
 class SegmentRun {
   public:
@@ -203,6 +209,7 @@ class SegmentRun {
   private:
     /// When the plan of a step is known, on each rank.
     void begin_step(std::vector<std::int64_t>& order) {
+        expect_progress();
         const std::int64_t step = trainer_->steps_done() + 1;
         const int rank = ranks_.rank();
         switch (segment_.order) {
@@ -251,6 +258,7 @@ void run_segment(const Communicator& world, const FuzzCase& drawn, const Layout&
     const bool inside = place != processes.end();
     const Communicator ranks =
         world.split(inside ? 0 : 1, static_cast<int>(place - processes.begin()));
+    expect_progress();
     // A process that waits in MPI takes the core from those that work: the others sleep.
     const fs::path done = run_folder / fmt::format("done-{}", index);
     if (inside) {
@@ -258,6 +266,7 @@ void run_segment(const Communicator& world, const FuzzCase& drawn, const Layout&
         SegmentRun(ranks, drawn, layout, index, case_folder, run_folder, plant).run();
         if (ranks.rank() == 0) std::ofstream(done).put('\n');
     } else {
+        alarm(0);
         while (!fs::exists(done)) std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     world.barrier();
