@@ -22,7 +22,7 @@ std::vector<json> metrics_in(const ScratchFolder& folder) {
     return all;
 }
 
-TEST(MetricsFile, OneObjectAStepAndNoLossIsNull) {
+TEST(MetricsFile, R9OneObjectAStepAndNoLossIsNull) {
     const IdleRun run(3);
     const ScratchFolder folder;
     {
