@@ -41,37 +41,16 @@ class ProductSink final : public GradientSink<float> {
     std::vector<double> by_block_;
 };
 
-/// Some sequences of a micro-batch, as one.
-class Part {
-  public:
-    Part(const MicroBatch& whole, std::span<const std::int64_t> owners, std::int64_t owner) {
-        std::size_t position = 0;
-        for (std::size_t s = 0; s < whole.lengths.size(); ++s) {
-            const auto length = static_cast<std::size_t>(whole.lengths[s]);
-            if (owners[s] == owner) {
-                const auto copy = [&](const auto& from, auto& to) {
-                    const auto run = from.subspan(position, length);
-                    to.insert(to.end(), run.begin(), run.end());
-                };
-                lengths_.push_back(whole.lengths[s]);
-                keys_.push_back(whole.keys[s]);
-                sequence_ids_.push_back(whole.sequence_ids[s]);
-                copy(whole.tokens, tokens_);
-                copy(whole.targets, targets_);
-                copy(whole.weights, weights_);
-            }
-            position += length;
-        }
-    }
-    MicroBatch view() const {
-        return {lengths_, keys_, sequence_ids_, tokens_, targets_, weights_};
-    }
-
-  private:
-    std::vector<std::int32_t> lengths_, keys_, tokens_, targets_;
-    std::vector<std::int64_t> sequence_ids_;
-    std::vector<float> weights_;
-};
+/// Sequence s of a micro-batch, whose positions begin at `position`.
+MicroBatch sequence_of(const MicroBatch& batch, std::size_t s, std::size_t position) {
+    const auto length = static_cast<std::size_t>(batch.lengths[s]);
+    return {batch.lengths.subspan(s, 1),
+            batch.keys.subspan(s, 1),
+            batch.sequence_ids.subspan(s, 1),
+            batch.tokens.subspan(position, length),
+            batch.targets.subspan(position, length),
+            batch.weights.subspan(position, length)};
+}
 
 DocumentId document_of(const Planner& planner, std::int64_t sequence_id) {
     const Sequence sequence = planner.sequences()[sequence_id];
@@ -145,15 +124,18 @@ std::vector<DocumentShare> document_shares(Trainer::State& state, const StepPlan
     const DropoutKey dropout{dropout_step_key(state.config.seed, plan.step),
                              state.config.model.dropout};
     std::vector<DocumentShare> shares(static_cast<std::size_t>(count));
-    for (std::int64_t d = 0; d < count; ++d) {
-        const Part part(whole, owners, d);
+    std::size_t position = 0;
+    for (std::size_t i = 0; i < owners.size(); ++i) {
         ProductSink sink(state.table, gradient);
-        state.model.forward_backward(state.store.weights().data(), part.view(), dropout, sink);
-        DocumentShare& share = shares[static_cast<std::size_t>(d)];
-        share.share = sink.total(world) / (plan.denominator * gradient.norm() * gradient.norm());
-        if (!state.is_root()) continue;
-        share.document = documents[static_cast<std::size_t>(d)];
-        share.description = state.data->part(share.document.part).describe(share.document.document);
+        state.model.forward_backward(state.store.weights().data(), sequence_of(whole, i, position),
+                                     dropout, sink);
+        shares[static_cast<std::size_t>(owners[i])].share +=
+            sink.total(world) / (plan.denominator * gradient.norm() * gradient.norm());
+        position += static_cast<std::size_t>(whole.lengths[i]);
+    }
+    for (std::size_t d = 0; d < documents.size(); ++d) {
+        shares[d].document = documents[d];
+        shares[d].description = state.data->part(documents[d].part).describe(documents[d].document);
     }
     std::stable_sort(shares.begin(), shares.end(),
                      [](const auto& a, const auto& b) { return a.share > b.share; });

@@ -17,7 +17,7 @@ std::vector<DocumentId> documents_of(const Planner& planner, const StepPlan& pla
 /// micro-batches together have 1; what pulls against the others has a negative share. Documents are
 /// named on rank 0 only.
 ///
-/// Every rank computes each document's gradient once more and multiplies it with the blocks of g
+/// Every rank computes each sequence's gradient once more and multiplies it with the blocks of g
 /// that it owns, so nothing is sent but a number a block: the same bits on any layout.
 std::vector<DocumentShare> document_shares(Trainer::State& state, const StepPlan& plan,
                                            std::int64_t k, const MeanGradient& gradient);
