@@ -47,7 +47,6 @@ int audit_command(const Communicator& world, const Arguments& arguments) {
     const bool root = world.rank() == 0;
     // Rank 0 alone touches files; what can be refused is refused before anything is computed.
     AuditOptions options;
-    std::string resolved;
     RunData data;
     std::optional<OutputFile> json;
     std::optional<hdf5::PublishedFile> output;
@@ -61,15 +60,10 @@ int audit_command(const Communicator& world, const Arguments& arguments) {
             data = options.open_data();
             if (!options.json.empty()) json.emplace(options.json);
             if (!options.output.empty()) output.emplace(options.output);
-            resolved = options.table.resolved();
         }
     }
-    world.broadcast(resolved, 0);
-    if (resolved.empty()) return 0;
-    if (!root) options.parse_resolved(resolved);
-    std::int64_t vocabulary = root ? data.data.tokenizer()->vocabulary_size() : 0;
-    world.broadcast(std::span(&vocabulary, 1), 0);
-    options.audit.train.model.vocab_size = vocabulary;
+    if (!options.share(world, data, !options.help)) return 0;
+    options.audit.train.model.vocab_size = options.train.model.vocab_size;
 
     std::optional<Bar> bar;
     if (root) bar.emplace();

@@ -57,7 +57,6 @@ int train_command(const Communicator& world, const Arguments& arguments) {
 
     // Rank 0 alone reads the command line, recipe and data; the others get what it made of them.
     TrainOptions options;
-    std::string resolved;
     RunData data;
     if (root) {
         options.parse(arguments);
@@ -67,15 +66,9 @@ int train_command(const Communicator& world, const Arguments& arguments) {
             fmt::print("{}", options.table.recipe());
         } else {
             data = options.open_data();
-            resolved = options.table.resolved();
         }
     }
-    world.broadcast(resolved, 0);
-    if (resolved.empty()) return 0;
-    if (!root) options.parse_resolved(resolved);
-    std::int64_t vocabulary = root ? data.data.tokenizer()->vocabulary_size() : 0;
-    world.broadcast(std::span(&vocabulary, 1), 0);
-    options.train.model.vocab_size = vocabulary;
+    if (!options.share(world, data, !options.help && !options.print_config)) return 0;
 
     const Dataset* valid = data.valid ? &*data.valid : nullptr;
     if (options.dry_run) {

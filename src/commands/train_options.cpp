@@ -178,6 +178,18 @@ RunData TrainOptions::open_data() const {
     return run;
 }
 
+bool TrainOptions::share(const Communicator& world, const RunData& held, bool runs) {
+    const bool root = world.rank() == 0;
+    std::string resolved = root && runs ? table.resolved() : "";
+    world.broadcast(resolved, 0);
+    if (resolved.empty()) return false;
+    std::int64_t vocabulary = root ? held.data.tokenizer()->vocabulary_size() : 0;
+    world.broadcast(std::span(&vocabulary, 1), 0);
+    if (!root) parse_resolved(resolved);
+    train.model.vocab_size = vocabulary;
+    return true;
+}
+
 std::string TrainOptions::changes_since(const std::string& recipe) const {
     // Of another version's recipe, what this version knows.
     TrainOptions before;

@@ -29,6 +29,10 @@ struct TrainOptions {
     /// "--lr 0.1 -> 0.2, ...", but for those that --override names.
     std::string changes_since(const std::string& recipe) const;
 
+    /// @collective Rank 0's options and vocabulary, of which its `data` are, on every rank; false,
+    /// everywhere, when rank 0 has nothing to run. @throws Error
+    bool share(const Communicator& world, const RunData& data, bool runs);
+
     /// Opens --data, --valid-data or --valid-fraction, with --tokenizer. @throws Error
     RunData open_data() const;
 
