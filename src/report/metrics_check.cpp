@@ -73,7 +73,7 @@ Found read(const fs::path& path, std::int64_t first_step) {
 /// What the history knows, as lines. Undefined losses are null, not 0 (R9).
 std::map<Key, std::string> lines_of(const TrainingHistory& h, std::int64_t from,
                                     std::int64_t first_step) {
-    const auto loss = [](double value) {
+    const auto defined = [](double value) {
         return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
     };
     std::map<Key, std::string> lines;
@@ -81,11 +81,16 @@ std::map<Key, std::string> lines_of(const TrainingHistory& h, std::int64_t from,
         if (h.step[i] >= from && h.step[i] < first_step)
             lines[{h.step[i], false}] = nlohmann::ordered_json{
                 {"step", h.step[i]},
-                {"loss", loss(h.loss[i])},
+                {"loss", defined(h.loss[i])},
                 {"loss_tokens", h.loss_tokens[i]},
                 {"grad_norm", h.grad_norm[i]},
                 {"clipped_grad_norm", h.clipped_grad_norm[i]},
                 {"lr", h.lr[i]},
+                {"skipped", h.skipped[i] != 0},
+                {"gradient_signal", defined(h.gradient_signal[i])},
+                {"gradient_noise", defined(h.gradient_noise[i])},
+                {"noise_scale", defined(h.noise_scale[i])},
+                {"noise_scale_error", defined(h.noise_scale_error[i])},
                 {"tokens_per_second",
                  h.tokens_per_second[i]}}.dump();
     for (std::size_t i = 0; i < h.validation_step.size(); ++i)
@@ -93,7 +98,7 @@ std::map<Key, std::string> lines_of(const TrainingHistory& h, std::int64_t from,
             lines[{h.validation_step[i], true}] = nlohmann::ordered_json{
                 {"step", h.validation_step[i]},
                 {"valid_loss",
-                 loss(h.validation_loss[i])}}.dump();
+                 defined(h.validation_loss[i])}}.dump();
     return lines;
 }
 

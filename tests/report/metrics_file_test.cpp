@@ -90,8 +90,11 @@ class DamagedMetrics : public testing::Test {
             metrics.on_step(step(s, 1.0 / static_cast<double>(s)));
             h.step.push_back(s);
             h.loss.push_back(1.0 / static_cast<double>(s));
-            for (auto* curve : {&h.grad_norm, &h.clipped_grad_norm, &h.lr, &h.tokens_per_second})
+            for (auto* curve : {&h.grad_norm, &h.clipped_grad_norm, &h.lr, &h.tokens_per_second,
+                                &h.gradient_signal, &h.gradient_noise, &h.noise_scale})
                 curve->push_back(0.25);
+            h.noise_scale_error.push_back(std::nan(""));
+            h.skipped.push_back(s == 2);
             h.loss_tokens.push_back(40);
             if (s % 3 != 0) continue;
             metrics.on_evaluation(s, evaluation(7, 1.5));
@@ -145,6 +148,10 @@ TEST_F(DamagedMetrics, ABrokenLineIsNamedAndMadeFromTheHistory) {
         {"warning: ", "metrics.jsonl line 2: not a line of metrics", "written anew up to step 5",
          "what it lacked about steps 2 was made from the checkpoint's curves"}));
     EXPECT_EQ(kept(), "1 2. 3 v3 4 5");
+    const json made = metrics_in(folder_)[1];
+    EXPECT_EQ(made.at("skipped"), true);
+    EXPECT_EQ(made.at("noise_scale"), 0.25);
+    EXPECT_TRUE(made.at("noise_scale_error").is_null());
     EXPECT_EQ(said_of(lines_of(test::bytes_of(file_))), "") << "once is enough";
 }
 
