@@ -227,13 +227,7 @@ succeeds 2 "${good[@]}" --save run --resume --train-iters 6
 [ "$(grep -c warning err)" = 0 ] || fail "$last: warns again: $(cat err)"
 
 # A full disk: the run fails, what was saved before stays whole, nothing half-written stays.
-mkdir disk
-if [ "$(id -u)" != 0 ]; then
-    echo "a full disk: not tried, making one takes root"
-elif ! mount -t tmpfs -o size=3m tmpfs disk 2> err; then
-    echo "a full disk: not tried, mounting is not allowed here: $(cat err)"
-else
-    trap 'umount "$scratch/disk"; rm -rf "$scratch"' EXIT
+if small_disk disk 3m "a full disk"; then
     succeeds 2 "${good[@]}" --save disk/run --save-interval 2
     before=$(digest_of disk/run)
     dd if=/dev/zero of=disk/filler bs=4k 2> /dev/null
@@ -246,7 +240,6 @@ else
     done
     rm disk/filler
     succeeds 2 "${good[@]}" --save disk/run --resume --train-iters 6
-    umount disk
-    trap 'rm -rf "$scratch"' EXIT
+    no_small_disk disk
 fi
 finish

@@ -79,6 +79,26 @@ says() {
     cat out
 }
 
+# small_disk FOLDER SIZE WHAT: a file system of that size there, unmounted at the script's end; where
+# none may be made it says that WHAT isn't tried, and why, and is false.
+small_disk() {
+    local reason="making one takes root"
+    if [ "$(id -u)" = 0 ]; then
+        mkdir -p "$1"
+        if mount -t tmpfs -o "size=$2" tmpfs "$1" 2> err; then
+            trap "umount '$scratch/$1'; rm -rf '$scratch'" EXIT
+            return 0
+        fi
+        reason="mounting is not allowed here: $(cat err)"
+    fi
+    echo "$3: not tried, $reason"
+    return 1
+}
+no_small_disk() {
+    umount "$1"
+    trap 'rm -rf "$scratch"' EXIT
+}
+
 # memory_of ARGUMENTS...: MB that one process of evengrad takes at most.
 memory_of() {
     timeout -k 5 500 /usr/bin/python3 - "$evengrad" "$@" << 'PYTHON'

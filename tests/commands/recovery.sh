@@ -157,16 +157,9 @@ rm -rf run
 # A disk of that size, where there may be one.
 fill() { dd if=/dev/zero of=run/filler bs=4k oflag=append conv=notrunc 2> /dev/null || true; }
 free() { rm run/filler; }
-mkdir run
-if [ "$(id -u)" != 0 ]; then
-    echo "a disk that is really full: not tried, making one takes root"
-elif ! mount -t tmpfs -o size=16m tmpfs run 2> err; then
-    echo "a disk that is really full: not tried, mounting is not allowed here: $(cat err)"
-else
-    trap 'umount "$scratch/run"; rm -rf "$scratch"' EXIT
+if small_disk run 16m "a disk that is really full"; then
     survives_a_full_disk "No space left on device" fill free
-    umount run
-    trap 'rm -rf "$scratch"' EXIT
+    no_small_disk run
 fi
 rm -rf run
 

@@ -180,14 +180,7 @@ TEST(Audit, EvenDataHaveNothingToSee) {
 }
 
 TEST(Audit, BatchesWithoutLossAreCountedAndAllOfThemAreAnError) {
-    Documents documents = uneven_documents(48, 90, 0);
-    const Dataset whole(documents);
-    const StepPlan plan = Planner(whole, tiny_config(1).plan).plan(0);
-    for (const std::int64_t id : plan.sequence_ids)
-        for (auto t = documents.offsets[static_cast<std::size_t>(id)];
-             t < documents.offsets[static_cast<std::size_t>(id) + 1]; ++t)
-            documents.weights[static_cast<std::size_t>(t)] = 0.0f;
-    const Dataset data(documents);
+    const Dataset data(without_loss_in_first_step(uneven_documents(48, 90, 0)));
     AuditConfig config = tiny_audit();
     const Audit found = audit(world(), config, data);
     EXPECT_EQ(found.batches_without_loss, 1);

@@ -81,15 +81,8 @@ TEST(StepGradient, IsTheSameOnEveryLayoutAndLeavesTheRunAsItWas) {
 }
 
 TEST(StepGradient, ThereIsNoneWithoutLoss) {
-    Documents documents = uneven_documents(48, 90, 0);
     // The first of the two batches of an epoch gets only masked documents.
-    const Dataset whole(documents);
-    const StepPlan plan = Planner(whole, tiny_config(1).plan).plan(0);
-    for (const std::int64_t id : plan.sequence_ids)
-        for (auto t = documents.offsets[static_cast<std::size_t>(id)];
-             t < documents.offsets[static_cast<std::size_t>(id) + 1]; ++t)
-            documents.weights[static_cast<std::size_t>(t)] = 0.0f;
-    const Dataset data(documents);
+    const Dataset data(without_loss_in_first_step(uneven_documents(48, 90, 0)));
     Trainer trainer(world(), tiny_config(10), world().rank() == 0 ? &data : nullptr);
     const StepGradient none = gradient_of_step(trainer, 0), some = gradient_of_step(trainer, 1);
     EXPECT_FALSE(none.loss);

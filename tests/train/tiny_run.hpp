@@ -56,6 +56,16 @@ inline TrainConfig tiny_config(std::int64_t train_iters) {
     return config;
 }
 
+/// The documents without any loss in the first step of tiny_config's plan.
+inline Documents without_loss_in_first_step(Documents documents) {
+    const Dataset whole(documents);
+    for (const std::int64_t id : Planner(whole, tiny_config(1).plan).plan(0).sequence_ids)
+        for (auto t = documents.offsets[static_cast<std::size_t>(id)];
+             t < documents.offsets[static_cast<std::size_t>(id) + 1]; ++t)
+            documents.weights[static_cast<std::size_t>(t)] = 0.0f;
+    return documents;
+}
+
 /// What a run gave. The first line of defense is `bits`: everything that must not depend on layout.
 struct RunResult {
     std::string bits;
