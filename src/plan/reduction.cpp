@@ -1,7 +1,9 @@
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <numeric>
+#include <string_view>
 
 #include <evengrad/error.hpp>
 #include <evengrad/plan.hpp>
