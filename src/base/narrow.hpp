@@ -1,6 +1,8 @@
 // Conversions between integer types that must not lose a value.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include <evengrad/error.hpp>
@@ -13,6 +15,11 @@ constexpr To narrow(From value) {
     if (!std::in_range<To>(value))
         throw Error(fmt::format("the number {} is too large for its place", value));
     return static_cast<To>(value);
+}
+
+/// A position that is known to be none below zero, as containers want it.
+constexpr std::size_t at(std::int64_t position) {
+    return static_cast<std::size_t>(position);
 }
 
 }  // namespace evengrad

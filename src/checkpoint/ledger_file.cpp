@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* schema_name = "evengrad-ledger";
-constexpr const char* schema_version = "1.0";
+constexpr const char* ledger_version = "1.0";
 constexpr int schema_major_version = 1;
 constexpr const char* steps_group = "steps";
 constexpr const char* records_group = "micro_batches";
@@ -123,7 +123,7 @@ void write_segment(const fs::path& file, const LedgerPart& part, std::span<const
     hdf5::PublishedFile out(file);
     {
         hdf5::Group root = out.root();
-        hdf5::write_root(out.root(), {schema_name, schema_version, ""});
+        hdf5::write_root(out.root(), {schema_name, ledger_version, ""});
         root.set({{"loss_reduction", part.loss_reduction},
                   {"clip_grad", part.clip_grad},
                   {"first_step", part.first_step},

@@ -10,37 +10,10 @@
 #include "commands/verbs.hpp"
 #include "hdf5/publish.hpp"
 #include "report/audit_report.hpp"
-#include "report/moving_line.hpp"
+#include "report/work_bar.hpp"
 #include "train/state.hpp"
 
 namespace evengrad {
-
-namespace {
-
-/// Draws a bar for each part of the work; nothing when nobody watches.
-class Bar {
-  public:
-    Bar() {
-        if (output_is_terminal() && logs(LogLevel::info)) line_.emplace(stdout);
-    }
-    void clear() {
-        if (line_) line_->clear();
-    }
-    void operator()(const std::string& what, std::int64_t done, std::int64_t all) {
-        constexpr double redraw_seconds = 0.1;
-        const double now = monotonic_seconds();
-        if (done == 1) begin_ = now;  // another part
-        if (!line_ || (done < all && now - drawn_ < redraw_seconds)) return;
-        drawn_ = now;
-        line_->draw(audit_line(what, done, all, now - begin_));
-    }
-
-  private:
-    std::optional<MovingLine> line_;
-    double begin_ = monotonic_seconds(), drawn_ = 0.0;
-};
-
-}  // namespace
 
 int audit_command(const Communicator& world, const Arguments& arguments) {
     prepare_machine();
@@ -65,12 +38,15 @@ int audit_command(const Communicator& world, const Arguments& arguments) {
     if (!options.share(world, data, !options.help)) return 0;
     options.audit.train.model.vocab_size = options.train.model.vocab_size;
 
-    std::optional<Bar> bar;
+    std::optional<WorkBar> bar;
     if (root) bar.emplace();
-    const Audit audit = run_audit(world, options.audit, root ? &data.data : nullptr,
-                                  data.valid ? &*data.valid : nullptr,
-                                  [&](const std::string& what, std::int64_t done,
-                                      std::int64_t all) { (*bar)(what, done, all); });
+    const Audit audit = run_audit(
+        world, options.audit, root ? &data.data : nullptr, data.valid ? &*data.valid : nullptr,
+        [&](const std::string& what, std::int64_t done, std::int64_t all) {
+            if (done == 1) bar->restart();  // another part
+            bar->draw(done == all,
+                      [&](double seconds) { return audit_line(what, done, all, seconds); });
+        });
     if (bar) bar->clear();
     bar.reset();
     if (!root) return 0;

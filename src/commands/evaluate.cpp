@@ -9,7 +9,7 @@
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
 #include "report/evaluation_report.hpp"
-#include "report/moving_line.hpp"
+#include "report/work_bar.hpp"
 #include "train/state.hpp"
 #include <evengrad/error.hpp>
 
@@ -63,24 +63,6 @@ EvaluateOptions::EvaluateOptions(const Arguments& arguments, bool root) {
     fail_on(problems, "evaluate");
 }
 
-/// Draws a bar while an evaluation goes on; nothing when nobody watches.
-class Bar {
-  public:
-    Bar() {
-        if (output_is_terminal() && logs(LogLevel::info)) line_.emplace(stdout);
-    }
-    void clear() {
-        if (line_) line_->clear();
-    }
-    void operator()(std::int64_t done, std::int64_t all, std::int64_t positions) {
-        if (line_) line_->draw(evaluation_line(done, all, positions, monotonic_seconds() - begin_));
-    }
-
-  private:
-    std::optional<MovingLine> line_;
-    double begin_ = monotonic_seconds();
-};
-
 }  // namespace
 
 int evaluate_command(const Communicator& world, const Arguments& arguments) {
@@ -105,12 +87,14 @@ int evaluate_command(const Communicator& world, const Arguments& arguments) {
                 options.sequences == "stream" ? SequenceMode::stream : SequenceMode::documents;
         if (!options.json.empty()) output.emplace(options.json);
     }
-    std::optional<Bar> bar;
+    std::optional<WorkBar> bar;
     if (root) bar.emplace();
     const Evaluation evaluation = evaluate_checkpoint(
         world, checkpoint, root ? &data : nullptr, config, options.ranks_per_node,
         options.allow_mixed_cpus, [&](std::int64_t done, std::int64_t all, std::int64_t positions) {
-            (*bar)(done, all, positions);
+            bar->draw(done == all, [&](double seconds) {
+                return evaluation_line(done, all, positions, seconds);
+            });
         });
     if (!root) return 0;
     bar->clear();

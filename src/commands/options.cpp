@@ -123,7 +123,8 @@ void OptionTable::pass_over_in_recipe(const std::vector<std::string>& names) {
 // -------------------------------------------------------------------------------------- finding
 
 const po::option_description* OptionTable::find(const std::string& name) const {
-    return description_.find_nothrow(name, false);
+    // Without a name, Boost finds every option that has no short one, and throws.
+    return name.empty() ? nullptr : description_.find_nothrow(name, false);
 }
 
 bool OptionTable::is_list(const std::string& name) const {

@@ -6,6 +6,7 @@
 #include <utf8.h>
 
 #include "data/lines.hpp"
+#include "data/readers.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -14,9 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* format_hint =
+constexpr const char* prompt_hint =
     R"(a .txt file has a prompt a line, a .jsonl file {"prompt": "..."} a line)";
-constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 /// A line's prompt. @throws Error without the line's place.
 std::string prompt_of_json(const std::string& line) {
@@ -56,7 +56,7 @@ std::vector<Prompt> read_prompts(const std::filesystem::path& path) {
     const std::string extension = path.extension().string();
     if (extension != ".txt" && extension != ".jsonl")
         throw UsageError(fmt::format("--prompts {}: unknown kind of file", path.string()),
-                         format_hint);
+                         prompt_hint);
     Lines lines(file);
     std::vector<Prompt> prompts;
     std::unordered_map<std::string, std::uint32_t> seen;
@@ -71,11 +71,11 @@ std::vector<Prompt> read_prompts(const std::filesystem::path& path) {
             const std::string text = extension == ".txt" ? line : prompt_of_json(line);
             prompts.push_back({text, seen[text]++, where});
         } catch (const Error& error) {
-            throw Error(fmt::format("{}: {}", where, error.what()), format_hint);
+            throw Error(fmt::format("{}: {}", where, error.what()), prompt_hint);
         }
     }
     if (prompts.empty())
-        throw Error(fmt::format("{}: there are no prompts in it", file.name()), format_hint);
+        throw Error(fmt::format("{}: there are no prompts in it", file.name()), prompt_hint);
     return prompts;
 }
 

@@ -15,7 +15,7 @@ namespace evengrad {
 
 namespace {
 
-constexpr std::size_t buffer_bytes = std::size_t{1} << 18;
+constexpr std::size_t spool_bytes = std::size_t{1} << 18;
 
 [[noreturn]] void fail(const char* what, const std::filesystem::path& target, int reason) {
     throw Error(fmt::format("cannot {} a temporary file beside {}: {}", what, target.string(),
@@ -42,7 +42,7 @@ int open_unnamed(const std::filesystem::path& target) {
 
 Spool::Spool(std::filesystem::path target)
     : target_(std::move(target)), descriptor_(open_unnamed(target_)) {
-    buffer_.reserve(buffer_bytes);
+    buffer_.reserve(spool_bytes);
 }
 
 Spool::~Spool() {
@@ -56,7 +56,7 @@ Spool::Spool(Spool&& other) noexcept
       read_(other.read_) {}
 
 void Spool::write(std::span<const std::byte> bytes) {
-    if (buffer_.size() + bytes.size() > buffer_bytes) flush();
+    if (buffer_.size() + bytes.size() > spool_bytes) flush();
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/narrow.hpp"
+#include "base/text.hpp"
 #include "hdf5/calls.hpp"
 
 namespace evengrad::hdf5 {
@@ -14,6 +15,27 @@ namespace {
 constexpr std::uint64_t most_chunk_bytes = std::uint64_t{256} << 20;
 // It also keeps some kilobytes for each chunk that it reads, even one that was never written.
 constexpr std::uint64_t most_chunks = 16384;
+
+/// Refuses filters but those that we and most programs write. Others may be a library that is
+/// loaded to read the file; and HDF5 1.10's scale-offset writes past its memory when a chunk is
+/// damaged.
+void check_filters(const PropertyHandle& list, const Place& place) {
+    const int count = check(H5Pget_nfilters(list.id()), "H5Pget_nfilters", place);
+    for (int i = 0; i < count; ++i) {
+        unsigned flags = 0, configuration = 0;
+        std::size_t values = 0;
+        char name[64] = "";
+        const H5Z_filter_t filter =
+            check(H5Pget_filter2(list.id(), static_cast<unsigned>(i), &flags, &values, nullptr,
+                                 sizeof name, name, &configuration),
+                  "H5Pget_filter2", place);
+        if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE &&
+            filter != H5Z_FILTER_FLETCHER32)
+            throw Error(fmt::format("{}: is stored through the filter {} ({}); refused",
+                                    describe(place), static_cast<int>(filter), printable(name)),
+                        "store it with gzip, or uncompressed: h5repack -f GZIP=1");
+    }
+}
 
 /// Refuses what would read other files, or far more memory than the dataset has.
 void check_layout(hid_t dataset, const TypeHandle& type, const Place& place) {
@@ -27,6 +49,7 @@ void check_layout(hid_t dataset, const TypeHandle& type, const Place& place) {
         throw Error(fmt::format("{}: keeps its data in another file (external storage); refused",
                                 describe(place)),
                     "copy its data into the file itself");
+    check_filters(list, place);
     if (layout == H5D_CHUNKED) {
         hsize_t lengths[H5S_MAX_RANK];
         const int rank =

@@ -4,15 +4,12 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/narrow.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
 
 namespace {
-
-std::size_t at(std::int64_t index) {
-    return static_cast<std::size_t>(index);
-}
 
 /// The sum of weights of each sequence, in the plan's order.
 std::vector<double> sums_of_weights(const StepPlan& plan) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "base/narrow.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -91,10 +92,6 @@ void for_each_turn(const Topology& topology, bool owners_receive, Take&& take) {
             if (now.destination >= 0 || now.source >= 0) take(now);
         }
     }
-}
-
-std::size_t at(std::int64_t position) {
-    return static_cast<std::size_t>(position);
 }
 
 void check_room(const Ownership& ownership, std::size_t size) {

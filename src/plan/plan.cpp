@@ -11,10 +11,6 @@ namespace evengrad {
 
 namespace {
 
-std::size_t at(std::int64_t index) {
-    return static_cast<std::size_t>(index);
-}
-
 template <class T>
 std::span<const T> part(const std::vector<T>& values, std::int64_t begin, std::int64_t end) {
     return std::span<const T>(values).subspan(at(begin), at(end - begin));

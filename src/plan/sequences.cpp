@@ -8,10 +8,6 @@ namespace evengrad {
 
 namespace {
 
-std::size_t at(std::int64_t index) {
-    return static_cast<std::size_t>(index);
-}
-
 /// Pieces of a run of tokens. Its last token is predicted but not read, so the next piece begins
 /// with it.
 std::int64_t pieces(std::int64_t tokens, std::int64_t seq_length) {

@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* schema = "evengrad-audit";
-constexpr const char* schema_version = "1.0";
+constexpr const char* audit_version = "1.0";
 
 Json to_json(const Unevenness& unevenness) {
     return {{"shortest", unevenness.shortest},
@@ -179,7 +179,7 @@ std::string audit_json(const AuditReport& report) {
     const PlanConfig& plan = report.config.train.plan;
     Json json{
         {"schema", schema},
-        {"schema_version", schema_version},
+        {"schema_version", audit_version},
         {"data", Json::array()},
         {"tokenizer", report.data.tokenizer()->spec().describe()},
         {"checkpoint", audit.checkpoint.empty() ? Json(nullptr) : Json(audit.checkpoint.string())},
@@ -244,7 +244,7 @@ void write_audit(const AuditReport& report, hdf5::Group root) {
     hdf5::Group note = root.create_group("result", "NXnote");
     note.write_text("type", "application/json");
     note.write_text("data", audit_json(report));
-    hdf5::write_root(std::move(root), {schema, schema_version, "accumulation"});
+    hdf5::write_root(std::move(root), {schema, audit_version, "accumulation"});
 }
 
 }  // namespace evengrad

@@ -7,12 +7,13 @@
 #include <fmt/format.h>
 
 #include "report/progress.hpp"
+#include "report/work_bar.hpp"
 
 namespace evengrad {
 
 namespace {
 
-constexpr std::size_t bar_width = 30, name_width = 20, column_width = 18;
+constexpr std::size_t name_width = 20, column_width = 18;
 constexpr double rounding = 1e-6;  ///< smaller differences are those of weights rounded to float
 
 std::string range(std::int64_t first, std::int64_t last) {
@@ -155,10 +156,6 @@ std::string by_unevenness(const AuditReport& report) {
     return text + "variation: standard deviation / mean of a sequence's loss tokens\n";
 }
 
-std::string cell(const std::optional<double>& value) {
-    return value ? fmt::format("{:.4f}", *value) : "-";
-}
-
 std::string by_length(const AuditReport& report) {
     const auto& trained = report.audit.trained;
     if (trained.empty()) return {};
@@ -182,10 +179,11 @@ std::string by_length(const AuditReport& report) {
         if (lengths[i].sequences > 0)
             text += line(range(std::int64_t{1} << i, (std::int64_t{2} << i) - 1),
                          [&](const TrainedReduction& run) {
-                             return cell(run.evaluation.lengths[i].loss());
+                             return format_optional(run.evaluation.lengths[i].loss());
                          });
-    text +=
-        line("all", [](const TrainedReduction& run) { return cell(run.evaluation.total.loss()); });
+    text += line("all", [](const TrainedReduction& run) {
+        return format_optional(run.evaluation.total.loss());
+    });
     return text +
            "another seed: token-mean from the next seed; smaller differences than its are chance\n";
 }
@@ -241,7 +239,7 @@ std::string audit_conclusion(const AuditReport& report) {
                         100.0 * audit.mean.production.gradient.error);
     if (weighed && !audit.trained.empty()) {
         const auto loss = [&](const TrainedReduction& run) {
-            return cell(run.evaluation.total.loss());
+            return format_optional(run.evaluation.total.loss());
         };
         const auto other = std::find_if(
             audit.trained.begin(), audit.trained.end(),
@@ -264,10 +262,8 @@ std::string audit_tables(const AuditReport& report) {
 std::string audit_line(const std::string& what, std::int64_t done, std::int64_t all,
                        double seconds) {
     const double share = static_cast<double>(done) / static_cast<double>(all);
-    const auto filled = static_cast<std::size_t>(share * static_cast<double>(bar_width));
-    return fmt::format("[{}{}] {:3.0f} %  {}  {}/{}  left {}", std::string(filled, '#'),
-                       std::string(bar_width - filled, '.'), std::floor(100.0 * share), what, done,
-                       all, format_duration(seconds * (1.0 / share - 1.0)));
+    return fmt::format("{}  {}  {}/{}  left {}", progress_bar(share), what, done, all,
+                       format_duration(seconds * (1.0 / share - 1.0)));
 }
 
 }  // namespace evengrad

@@ -7,24 +7,22 @@
 #include <nlohmann/json.hpp>
 
 #include "report/progress.hpp"
+#include "report/work_bar.hpp"
 
 namespace evengrad {
 
 namespace {
 
-constexpr std::size_t widest_name = 40, bar_width = 30;
+constexpr std::size_t widest_name = 40;
 
 const char* name_of(SequenceMode mode) {
     return mode == SequenceMode::stream ? "stream" : "documents";
 }
 
-std::string cell(const std::optional<double>& value) {
-    return value ? fmt::format("{:.4f}", *value) : "-";
-}
-
 std::string cells(const EvaluationSums& sums) {
     return fmt::format("{:>10}  {:>11}  {:>8}  {:>10}  {:>13}\n", sums.sequences, sums.loss_tokens,
-                       cell(sums.loss()), cell(sums.perplexity()), cell(sums.bits_per_byte()));
+                       format_optional(sums.loss()), format_optional(sums.perplexity()),
+                       format_optional(sums.bits_per_byte()));
 }
 
 std::string headings() {
@@ -125,11 +123,8 @@ std::string evaluation_json(const EvaluationReport& report) {
 std::string evaluation_line(std::int64_t done, std::int64_t all, std::int64_t positions,
                             double seconds) {
     const double share = static_cast<double>(done) / static_cast<double>(all);
-    const auto filled = static_cast<std::size_t>(share * static_cast<double>(bar_width));
-    return fmt::format("[{}{}] {:3.0f} %  {}/{} sequences  {:.0f} tokens/s  left {}",
-                       std::string(filled, '#'), std::string(bar_width - filled, '.'),
-                       std::floor(100.0 * share), done, all,
-                       static_cast<double>(positions) / std::max(seconds, 1e-9),
+    return fmt::format("{}  {}/{} sequences  {:.0f} tokens/s  left {}", progress_bar(share), done,
+                       all, static_cast<double>(positions) / std::max(seconds, 1e-9),
                        format_duration(seconds * (1.0 / share - 1.0)));
 }
 

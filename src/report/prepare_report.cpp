@@ -7,14 +7,14 @@
 
 #include "base/text.hpp"
 #include "report/progress.hpp"
+#include "report/work_bar.hpp"
 #include "train/state.hpp"
 
 namespace evengrad {
 
 namespace {
 
-constexpr double redraw_seconds = 0.1, line_seconds = 10.0;
-constexpr std::size_t bar_width = 30;
+constexpr double line_seconds = 10.0;
 constexpr const char* loss_color = "\x1b[32m";
 constexpr const char* normal_color = "\x1b[0m";
 
@@ -32,10 +32,8 @@ std::string reading_line(const ReadingState& state) {
     std::string line;
     if (state.total_bytes > 0) {
         const double share = std::min(1.0, bytes / total);
-        const auto filled = static_cast<std::size_t>(share * static_cast<double>(bar_width));
-        line = fmt::format("[{}{}] {:3.0f} %  {} of {}", std::string(filled, '#'),
-                           std::string(bar_width - filled, '.'), std::floor(100.0 * share),
-                           format_bytes(bytes), format_bytes(total));
+        line = fmt::format("{}  {} of {}", progress_bar(share), format_bytes(bytes),
+                           format_bytes(total));
     } else {
         line = format_bytes(bytes);
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/text.hpp"
+#include "report/work_bar.hpp"
 #include "train/state.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/version.hpp>
@@ -17,7 +18,6 @@ namespace evengrad {
 namespace {
 
 constexpr std::size_t recent_steps = 20;
-constexpr double redraw_seconds = 0.1;
 
 }  // namespace
 
@@ -39,6 +39,10 @@ std::string format_bytes(double bytes) {
         ++unit;
     }
     return fmt::format("{:.3g} {}", bytes, units[unit]);
+}
+
+std::string format_optional(const std::optional<double>& value) {
+    return value ? fmt::format("{:.4f}", *value) : "-";
 }
 
 std::string format_duration(double seconds) {

@@ -17,6 +17,7 @@ bool output_is_terminal();
 /// "1.2 GB", "340 kB"; of a count of seconds "1:02:03", "4:05".
 std::string format_bytes(double bytes);
 std::string format_duration(double seconds);
+std::string format_optional(const std::optional<double>& value);  ///< "2.9384", or "-"
 
 /// One line about a step: number, loss, gradient norm, learning rate, tokens/s, how busy ranks were
 /// (min/mean/max), time left.

@@ -114,6 +114,12 @@ TEST(Options, AnAbbreviationIsNotTheOption) {
                          {"unknown option --num-lay (--num-layers?)"}));
 }
 
+TEST(Options, AnOptionWithoutANameIsUnknown) {
+    TrainOptions options;
+    EXPECT_TRUE(
+        contains(message_of<UsageError>([&] { options.parse({"--=y"}); }), {"unknown option --"}));
+}
+
 TEST(Options, AValueMayBeginWithDashesAfterAnEqualsSign) {
     TrainOptions options;
     options.parse({"--data=--odd.txt", "--save=run"});

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/digest.hpp"
+#include "hdf5_choices.hpp"
 #include "hdf5_image.hpp"
 #include <evengrad/checkpoint.hpp>
 
@@ -31,8 +32,10 @@ void repair(hid_t file, const std::string& changed) {
         const hid_t attribute = H5Aopen(tensor, "crc32c", H5P_DEFAULT);
         const std::string elements = raw_elements(tensor);
         const std::uint32_t sum = crc32c(std::as_bytes(std::span(elements)));
-        if (!elements.empty() && H5Aget_storage_size(attribute) == sizeof sum)
+        const hid_t space = H5Aget_space(attribute);
+        if (!elements.empty() && element_count(space) == 1)
             H5Awrite(attribute, H5T_NATIVE_UINT32, &sum);
+        H5Sclose(space);
         H5Aclose(attribute);
     }
     H5Oclose(tensor);

@@ -5,6 +5,7 @@
 #include "base/digest.hpp"
 #include "data/prepared_store.hpp"
 #include "data/prepared_writer.hpp"
+#include "hdf5_choices.hpp"
 #include "hdf5_image.hpp"
 
 namespace evengrad::fuzz {
@@ -46,9 +47,11 @@ void repair(hid_t file, const std::string& changed) {
         if (data >= 0 && sums >= 0) {
             const std::string elements = raw_elements(data);
             const std::uint32_t sum = crc32c(std::as_bytes(std::span(elements)));
-            // Of small files, one; a checksum that is stored in another way is left as it is.
-            if (!elements.empty() && H5Dget_storage_size(sums) == sizeof sum)
+            // Of small files, one; checksums that an edit gave another shape are left as they are.
+            const hid_t space = H5Dget_space(sums);
+            if (!elements.empty() && element_count(space) == 1)
                 H5Dwrite(sums, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, &sum);
+            H5Sclose(space);
         }
         if (data >= 0) H5Dclose(data);
         if (sums >= 0) H5Dclose(sums);

@@ -125,6 +125,31 @@ TEST(HdfRefusal, VirtualDatasets) {
                          {"a.h5: /x", "virtual dataset"}));
 }
 
+// HDF5 1.10's scale-offset writes past its memory when it reads a damaged chunk.
+TEST(HdfRefusal, FiltersButTheUsualOnes) {
+    const ScratchFolder folder;
+    const hsize_t chunk = 4;
+    {
+        RawFile raw(folder / "a.h5");
+        H5Pset_chunk(raw.creation, 1, &chunk);
+        H5Pset_scaleoffset(raw.creation, H5Z_SO_FLOAT_DSCALE, 2);
+        raw.dataset("x", H5T_IEEE_F32LE, secret.data());
+    }
+    {
+        RawFile raw(folder / "b.h5");
+        H5Pset_chunk(raw.creation, 1, &chunk);
+        H5Pset_shuffle(raw.creation);
+        H5Pset_deflate(raw.creation, 1);
+        H5Pset_fletcher32(raw.creation);
+        raw.dataset("x", H5T_IEEE_F32LE, secret.data());
+    }
+    const File odd = File::open(folder / "a.h5");
+    EXPECT_TRUE(contains(message_of<Error>([&] { odd.root().read<float>("x", 4); }),
+                         {"a.h5: /x", "filter 6 (scaleoffset)"}));
+    const File usual = File::open(folder / "b.h5");
+    EXPECT_EQ(usual.root().read<float>("x", 4), std::vector<float>(secret.begin(), secret.end()));
+}
+
 TEST(HdfRefusal, OtherTypes) {
     const ScratchFolder folder;
     {

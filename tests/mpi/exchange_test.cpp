@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/narrow.hpp"
 #include "mpi_main.hpp"
 #include <evengrad/error.hpp>
 
@@ -12,10 +13,6 @@ namespace evengrad {
 namespace {
 
 using test::world;
-
-std::size_t at(std::int64_t i) {
-    return static_cast<std::size_t>(i);
-}
 
 /// Tensors of very different sizes, cut into blocks, each tensor at a multiple of 16 elements.
 std::vector<ElementRange> blocks_of(const std::vector<std::int64_t>& tensors) {

@@ -6,14 +6,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/narrow.hpp"
 #include "plan/documents.hpp"
 
 namespace evengrad::test {
 namespace {
-
-std::size_t at(std::int64_t index) {
-    return static_cast<std::size_t>(index);
-}
 
 // R16: a float counter stops at 2^24, here within a single micro-batch.
 TEST(Denominator, R16_CountsBeyondFloatInOneMicroBatch) {

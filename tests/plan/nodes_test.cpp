@@ -22,7 +22,7 @@ std::vector<double> uneven_costs(std::size_t count) {
 }
 
 TEST(DealToNodes, GivesEachMicroBatchToOneNode) {
-    for (const std::size_t count : {0, 1, 2, 5, 100})
+    for (const std::size_t count : {0u, 1u, 2u, 5u, 100u})
         for (const std::vector<int>& ranks :
              {std::vector<int>{1}, {1, 1}, {4, 1, 2}, {8, 8, 8, 8, 8, 8, 8}}) {
             const auto costs = uneven_costs(count);

@@ -2,15 +2,12 @@
 // other trainers' issues.
 #include <gtest/gtest.h>
 
+#include "base/narrow.hpp"
 #include "plan/documents.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad::test {
 namespace {
-
-std::size_t at(std::int64_t index) {
-    return static_cast<std::size_t>(index);
-}
 
 /// Sequences that each have some loss tokens, of one loss and one weight, behind a token without.
 struct Batch {

@@ -27,7 +27,8 @@ inline Documents uneven_documents(int documents, int longest, int masked_every =
         for (int i = 0; i < length; ++i) {
             const bool end = i == 0 || i == length - 1;
             data.tokens.push_back(end ? TokenizerSpec().end_of_text
-                                      : static_cast<std::int32_t>(97 + (random() % 20) * (i % 2)));
+                                      : static_cast<std::int32_t>(
+                                            97 + (random() % 20) * static_cast<unsigned>(i % 2)));
             data.weights.push_back(!masked && i > 0 && i >= length / 2 ? 1.0f : 0.0f);
         }
         data.offsets.push_back(static_cast<std::int64_t>(data.tokens.size()));
