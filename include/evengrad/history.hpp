@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <evengrad/statistics.hpp>
+
 namespace evengrad {
 
 struct TrainingHistory {
@@ -26,6 +28,7 @@ struct TrainingHistory {
     /// something else, so their losses can't be compared.
     std::string validation_set;
     std::int64_t validation_first = 0;
+    StatisticsHistory statistics;  ///< of tensors
 };
 
 /// The evaluation with the lowest loss, of those that can be compared.

@@ -16,6 +16,7 @@
 #include <evengrad/model.hpp>
 #include <evengrad/optimizer.hpp>
 #include <evengrad/plan.hpp>
+#include <evengrad/statistics.hpp>
 
 namespace evengrad {
 
@@ -32,6 +33,8 @@ struct TrainConfig {
     /// norm_score) is explained: which documents it comes from. 0: never.
     double report_spike = 6.0;
     double skip_on_spike = 0.0;  ///< and its update is left out. 0: never
+    /// Statistics of every tensor are recorded in the first step and every so many. 0: never
+    std::int64_t stats_interval = 10;
 
     std::vector<std::string> validate() const;  ///< all problems at once
 };
@@ -103,8 +106,10 @@ struct StepRecord {
     std::uint64_t checksum = 0;  ///< of the global gradient sums
     double probe = 0.0;          ///< of the gradient that the optimizer took (gradient/probe.hpp)
     bool updated = false;        ///< the weights were
-    bool recomputed = false;     ///< a tensor's quantum didn't fit and the step was computed twice
-    double seconds = 0.0;        ///< wall time (rank 0's)
+    /// Of a step that updated the weights, when TrainConfig::stats_interval asks for them.
+    std::optional<StepStatistics> statistics;
+    bool recomputed = false;  ///< a tensor's quantum didn't fit and the step was computed twice
+    double seconds = 0.0;     ///< wall time (rank 0's)
     std::array<double, 3>
         busy{};  ///< share of the compute phase that ranks computed: min, mean, max
     std::array<double, phase_count> phases{};  ///< seconds

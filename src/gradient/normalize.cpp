@@ -73,6 +73,12 @@ void MeanGradient::add_products(const ParameterTable& table, Index tensor, Index
     }
 }
 
+void MeanGradient::look(Index tensor, Index begin, Index count, float* out) const {
+    const std::uint64_t* sums = sums_.data() + begin;
+    const double scale = quanta_->is_set(tensor) ? quanta_->quantum(tensor) / denominator_ : 0.0;
+    for (Index i = 0; i < count; ++i) out[i] = static_cast<float>(sum_to_double(sums[i]) * scale);
+}
+
 void MeanGradient::take(Index tensor, Index begin, Index count, double factor, float* out) const {
     std::uint64_t* sums = sums_.data() + begin;
     if (!quanta_->is_set(tensor)) {  // never had a gradient

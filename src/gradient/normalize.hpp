@@ -63,6 +63,10 @@ class MeanGradient {
     void add_products(const ParameterTable& table, Index tensor, Index begin,
                       std::span<const float> values, std::span<double> by_block) const;
 
+    /// Elements [begin, begin + count) of the flat array, inside `tensor` and an owned block, as
+    /// floats. Not after they were taken. @local
+    void look(Index tensor, Index begin, Index count, float* out) const;
+
     /// Elements [begin, begin + count) of the flat array, inside `tensor` and an owned block, times
     /// `factor`, as floats; their sums are zeroed for the next step. Each may be taken once.
     void take(Index tensor, Index begin, Index count, double factor, float* out) const;

@@ -238,6 +238,7 @@ std::vector<TrainedReduction> train_each(const Communicator& world, const AuditC
         run.plan.micro_batch_tokens = 0;
         run.schedule.train_iters = config.train_iters;
         run.report_spike = 0.0;  // nobody looks
+        run.stats_interval = 0;
     }
     const TrainConfig first = runs.front();
     runs.push_back(first);

@@ -109,11 +109,12 @@ Optimizer::Optimizer(const OptimizerConfig& config, const ParameterTable& table,
 }
 
 std::int64_t Optimizer::update(const MeanGradient& gradient, double clip, double lr,
-                               std::int64_t step, std::span<float> weights) {
+                               std::int64_t step, std::span<float> weights,
+                               UpdateObserver* observer) {
     std::int64_t not_finite = every_weight_is_finite;
     const UpdateRule rule{config_, lr, step};
     constexpr Index chunk = 2048;  // its gradient stays in the first cache
-    alignas(cache_line) std::array<float, chunk> values;
+    alignas(cache_line) std::array<float, chunk> values, unclipped, before;
     const bool adam = moments() == 2;
     Index own = 0;
     for (Index b = owned_.begin; b < owned_.end; ++b) {
@@ -121,11 +122,20 @@ std::int64_t Optimizer::update(const MeanGradient& gradient, double clip, double
         const bool decay = table_[block.tensor].decay;
         for (Index from = 0; from < block.count; from += chunk) {
             const Index count = std::min(chunk, block.count - from);
+            float* const w = weights.data() + block.begin + from;
+            if (observer) {
+                gradient.look(block.tensor, block.begin + from, count, unclipped.data());
+                std::copy_n(w, count, before.data());
+            }
             gradient.take(block.tensor, block.begin + from, count, clip, values.data());
-            update_elements(rule, decay, count, values.data(), weights.data() + block.begin + from,
+            update_elements(rule, decay, count, values.data(), w,
                             adam ? exp_avg_.data() + own + from : nullptr,
                             adam ? exp_avg_sq_.data() + own + from : nullptr);
-            if (!all_finite(weights.data() + block.begin + from, count))
+            const auto size = static_cast<std::size_t>(count);
+            if (observer)
+                observer->see(b, std::span(unclipped).first(size), std::span(before).first(size),
+                              {w, size});
+            if (!all_finite(w, count))
                 not_finite = std::min(not_finite, static_cast<std::int64_t>(block.tensor));
         }
         own += block.count;

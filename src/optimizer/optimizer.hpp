@@ -30,6 +30,16 @@ inline int moments_of(OptimizerKind kind) {
     return kind == OptimizerKind::adamw ? 2 : 0;
 }
 
+/// Sees each owned element once an update, while it is in the first cache.
+class UpdateObserver {
+  public:
+    virtual ~UpdateObserver() = default;
+    /// A run of elements of `block`; the runs of a block come in order, and are the same on every
+    /// layout. gradient: before clipping; before, after: the weights.
+    virtual void see(Index block, std::span<const float> gradient, std::span<const float> before,
+                     std::span<const float> after) = 0;
+};
+
 /// Moments of the owned blocks and their update. Every block is worked on by itself, so the result
 /// doesn't depend on who owns what.
 class Optimizer {
@@ -42,7 +52,7 @@ class Optimizer {
     /// @local Updates the owned blocks of `weights` (flat) and consumes the gradient. Returns the
     /// lowest tensor with a weight that is no number any more, or every_weight_is_finite.
     std::int64_t update(const MeanGradient& gradient, double clip, double lr, std::int64_t step,
-                        std::span<float> weights);
+                        std::span<float> weights, UpdateObserver* observer = nullptr);
 
     /// Number of moments kept per element: 0 (sgd) or 2 (adamw).
     int moments() const { return moments_of(config_.kind); }

@@ -92,11 +92,11 @@ class Run {
     const std::int64_t last_ = s_.config.schedule.train_iters;
     bool evaluates_ = false;
     bool is_best_ = false, stops_early_ = false;  ///< what the last evaluation means
-    TrainingHistory history_;
-    LedgerPart ledger_;                       ///< rank 0: of the steps since the last snapshot
-    std::optional<FolderLock> lock_;          ///< rank 0
-    std::optional<CheckpointWriter> writer_;  ///< rank 0
-    SaveResult saved_;                        ///< rank 0: of the last save that has ended
+    TrainingHistory history_;                     ///< rank 0
+    LedgerPart ledger_;                           ///< rank 0: of the steps since the last snapshot
+    std::optional<FolderLock> lock_;              ///< rank 0
+    std::optional<CheckpointWriter> writer_;      ///< rank 0
+    SaveResult saved_;                            ///< rank 0: of the last save that has ended
     double save_seconds_ = 0.0;
 };
 
@@ -290,7 +290,7 @@ RunEnd Run::run() {
     std::string stopped_by;
     while (s_.steps_done < last_ && stopped_by.empty() && !stops_early_) {
         const StepRecord record = trainer_.step();
-        append(history_, record);
+        if (s_.is_root()) append(history_, record);
         if (record.spike && s_.is_root())
             log_warning(
                 spike_text(record),
@@ -329,6 +329,7 @@ void append(TrainingHistory& history, const StepRecord& record) {
     history.skipped.push_back(record.skipped);
     history.loss_tokens.push_back(record.loss_tokens);
     history.tokens_per_second.push_back(static_cast<double>(record.tokens) / record.seconds);
+    if (record.statistics) history.statistics.add(record.step, *record.statistics);
 }
 
 RunEnd run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,

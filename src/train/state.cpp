@@ -49,6 +49,9 @@ std::vector<std::string> TrainConfig::validate() const {
          {std::pair{"report-spike", report_spike}, {"skip-on-spike", skip_on_spike}})
         if (!(value >= 0.0 && std::isfinite(value)))
             problems.push_back(fmt::format("--{} must be at least 0, not {}", name, value));
+    if (stats_interval < 0)
+        problems.push_back(
+            fmt::format("--stats-interval must be at least 0, not {}", stats_interval));
     if (ranks_per_node < 0)
         problems.push_back(
             fmt::format("--ranks-per-node must be at least 0, not {}", ranks_per_node));

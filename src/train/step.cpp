@@ -7,6 +7,7 @@
 
 #include "base/log.hpp"
 #include "gradient/normalize.hpp"
+#include "statistics/collector.hpp"
 #include "train/spike.hpp"
 #include "train/work.hpp"
 
@@ -74,6 +75,7 @@ class StepRun {
     MeanGradient normalize();
     void follow(const PassResult& result);
     void update(const PassResult& result);
+    void record_statistics(StatisticsCollector& collector, const PassResult& result);
     double largest_rounding() const;
 
     Index contributions(Index tensor) const {
@@ -249,18 +251,37 @@ void StepRun::update(const PassResult& result) {
     record_.clipped_grad_norm = gradient.norm() * clip;
     ++s_.updates_done;
     record_.updated = true;
+    std::optional<StatisticsCollector> statistics;
+    if (statistics_are_due(record_.step, s_.config.stats_interval))
+        statistics.emplace(s_.table, s_.owned());
     std::int64_t not_finite =
-        s_.optimizer.update(gradient, clip, record_.lr, s_.updates_done, s_.store.weights());
+        s_.optimizer.update(gradient, clip, record_.lr, s_.updates_done, s_.store.weights(),
+                            statistics ? &*statistics : nullptr);
     world.min(std::span(&not_finite, 1));
     record_.probe = gradient.probe_of_taken(world);
     if (not_finite != Optimizer::every_weight_is_finite)
         throw Error(fmt::format("step {}: the update made a weight of {} that is not a number",
                                 s_.steps_done + 1, s_.table[not_finite].name),
                     "lower --lr; go on from the last checkpoint with --resume");
+    if (statistics) record_statistics(*statistics, result);
     clock_.lap(Phase::update);
     share_from_owners(s_.topology, s_.ownership, s_.store.weights(), s_.store.memory());
     follow(result);
     clock_.lap(Phase::share);
+}
+
+void StepRun::record_statistics(StatisticsCollector& collector, const PassResult& result) {
+    record_.statistics = collector.combine(s_.topology.world());
+    for (Index t = 0; t < s_.table.size(); ++t) {
+        const auto at = static_cast<std::size_t>(t);
+        TensorStatistics& statistics = record_.statistics->tensors[at];
+        statistics.quantum_exponent = s_.quanta.is_set(t)
+                                          ? static_cast<float>(s_.quanta.exponent(t))
+                                          : std::numeric_limits<float>::quiet_NaN();
+        statistics.rounded_to_zero_fraction =
+            static_cast<float>(static_cast<double>(result.lost[at]) /
+                               static_cast<double>(contributions(t) * s_.table[t].count));
+    }
 }
 
 /// At most twice: the second time with quanta that were chosen from this very step.

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/digest.hpp"
 #include "mpi_main.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/train.hpp>
@@ -74,7 +75,19 @@ struct RunResult {
     std::vector<StepRecord> records;
 };
 
-/// Steps of a trainer, as text in which every bit of losses and norms shows.
+/// Every bit of them.
+inline std::string digest_of(const StepStatistics& statistics) {
+    Digest digest;
+    const auto add = [&]<class T>(const std::vector<T>& values) {
+        digest.add_bytes(std::as_bytes(std::span(values)));
+    };
+    add(statistics.tensors);
+    add(statistics.gradient_counts);
+    add(statistics.weight_counts);
+    return digest.hex();
+}
+
+/// Steps of a trainer, as text in which every bit of losses, norms and statistics shows.
 inline RunResult run_steps(Trainer& trainer, std::int64_t steps) {
     RunResult result;
     for (std::int64_t i = 0; i < steps; ++i) {
@@ -85,6 +98,7 @@ inline RunResult run_steps(Trainer& trainer, std::int64_t steps) {
                         record.step, bits(record.loss.value_or(-1.0)), bits(record.grad_norm),
                         bits(record.clipped_grad_norm), record.loss_tokens, record.rounded_to_zero,
                         record.recomputed ? "twice" : "once");
+        if (record.statistics) result.bits += digest_of(*record.statistics) + '\n';
         std::vector<std::int64_t> ranks;
         for (const LedgerEntry& entry : trainer.ledger()) ranks.push_back(entry.rank);
         result.who.push_back(std::move(ranks));

@@ -1,0 +1,47 @@
+#include "statistics/columns.hpp"
+
+namespace evengrad {
+
+namespace {
+
+constexpr StatisticsColumn all_columns[] = {
+    {"gradients", "norm_l2", "1", "L2 norm of the gradient", Merging::root_mean_square,
+     [](TensorStatistics& t) -> float& { return t.gradient.norm_l2; }},
+    {"gradients", "mean", "1", "mean of the gradient", Merging::mean,
+     [](TensorStatistics& t) -> float& { return t.gradient.mean; }},
+    {"gradients", "std", "1", "standard deviation of the gradient", Merging::root_mean_square,
+     [](TensorStatistics& t) -> float& { return t.gradient.std; }},
+    {"gradients", "min", "1", "smallest element of the gradient", Merging::least,
+     [](TensorStatistics& t) -> float& { return t.gradient.min; }},
+    {"gradients", "max", "1", "largest element of the gradient", Merging::most,
+     [](TensorStatistics& t) -> float& { return t.gradient.max; }},
+    {"gradients", "zero_fraction", "1", "share of the gradient that is 0", Merging::mean,
+     [](TensorStatistics& t) -> float& { return t.gradient.zero_fraction; }},
+    {"gradients", "quantum_exponent", "log2", "exponent of the grid of the sums", Merging::most,
+     [](TensorStatistics& t) -> float& { return t.quantum_exponent; }},
+    {"gradients", "rounded_to_zero_fraction", "1", "share of addends that became 0 on the grid",
+     Merging::mean, [](TensorStatistics& t) -> float& { return t.rounded_to_zero_fraction; }},
+    {"weights", "norm_l2", "1", "L2 norm of the weights", Merging::root_mean_square,
+     [](TensorStatistics& t) -> float& { return t.weights.norm_l2; }},
+    {"weights", "mean", "1", "mean of the weights", Merging::mean,
+     [](TensorStatistics& t) -> float& { return t.weights.mean; }},
+    {"weights", "std", "1", "standard deviation of the weights", Merging::root_mean_square,
+     [](TensorStatistics& t) -> float& { return t.weights.std; }},
+    {"weights", "min", "1", "smallest weight", Merging::least,
+     [](TensorStatistics& t) -> float& { return t.weights.min; }},
+    {"weights", "max", "1", "largest weight", Merging::most,
+     [](TensorStatistics& t) -> float& { return t.weights.max; }},
+    {"weights", "zero_fraction", "1", "share of weights that are 0", Merging::mean,
+     [](TensorStatistics& t) -> float& { return t.weights.zero_fraction; }},
+    {"weights", "update_ratio", "1", "norm of the update / norm of the weights",
+     Merging::root_mean_square, [](TensorStatistics& t) -> float& { return t.update_ratio; }},
+};
+static_assert(std::size(all_columns) * sizeof(float) == sizeof(TensorStatistics));
+
+}  // namespace
+
+std::span<const StatisticsColumn> statistics_columns() {
+    return all_columns;
+}
+
+}  // namespace evengrad
