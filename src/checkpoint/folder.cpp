@@ -23,7 +23,8 @@ namespace {
 bool is_run_file(const fs::path& path) {
     const std::string name = path.filename().string();
     return name == "latest" || name == "latest.tmp" || name == "best" || name == "best.tmp" ||
-           name == "metrics.jsonl" || name == "metrics.jsonl.tmp" ||
+           name == "metrics.jsonl" || name == "metrics.jsonl.tmp" || name == "history.h5" ||
+           name == "history.h5.tmp" ||
            ((name.starts_with("step-") || name.starts_with("ledger-")) &&
             (path.extension() == ".h5" || path.extension() == ".tmp"));
 }

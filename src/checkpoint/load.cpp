@@ -1,6 +1,7 @@
 #include <fmt/ranges.h>
 
 #include "base/digest.hpp"
+#include "checkpoint/history_file.hpp"
 #include "checkpoint/save.hpp"
 #include "checkpoint/schema.hpp"
 #include "data/tokenizer_note.hpp"
@@ -129,6 +130,7 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
                         info.state.tokenizer.vocabulary_size, info.model.vocab_size),
             "the checkpoint is damaged");
     info.history = read_history(root);
+    info.history.statistics = read_statistics(root, ParameterTable(info.model), info.state.step);
     return info;
 }
 

@@ -1,5 +1,7 @@
 #include "checkpoint/size.hpp"
 
+#include <algorithm>
+
 #include "checkpoint/ledger_file.hpp"
 
 namespace evengrad {
@@ -17,6 +19,32 @@ std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const Che
     return static_cast<std::size_t>(1 + moments) * part + of_file + state.options.size() +
            state.tokenizer.model.size() + static_cast<std::size_t>(steps) * of_step +
            static_cast<std::size_t>(evaluations) * of_evaluation;
+}
+
+namespace {
+
+/// Samples and histograms that are kept of so many recorded steps, at most.
+std::pair<std::size_t, std::size_t> samples_kept(std::int64_t recorded_steps) {
+    const auto recorded = static_cast<std::size_t>(recorded_steps);
+    return {std::min(recorded, StatisticsHistory::most_samples),
+            std::min(recorded, StatisticsHistory::most_histograms)};
+}
+
+}  // namespace
+
+std::size_t statistics_bytes(const ParameterTable& table, std::int64_t recorded_steps) {
+    if (recorded_steps == 0) return 0;
+    // Measured, as compressed.
+    constexpr std::size_t of_groups = 135000, of_sample = 34, of_histogram = 73;
+    const auto [samples, histograms] = samples_kept(recorded_steps);
+    return of_groups + static_cast<std::size_t>(table.size()) *
+                           (samples * of_sample + histograms * of_histogram);
+}
+
+std::size_t statistics_memory(const ParameterTable& table, std::int64_t recorded_steps) {
+    const auto [samples, histograms] = samples_kept(recorded_steps);
+    return 2 * static_cast<std::size_t>(table.size()) *
+           (samples * sizeof(TensorStatistics) + histograms * 2 * sizeof(OctaveCounts));
 }
 
 std::size_t ledger_bytes(std::int64_t steps, std::int64_t micro_batches, std::int64_t segments) {

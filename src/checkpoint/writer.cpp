@@ -6,6 +6,7 @@
 
 #include "base/replace.hpp"
 #include "checkpoint/folder.hpp"
+#include "checkpoint/history_file.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -110,6 +111,7 @@ void CheckpointWriter::publish() {
     result_.saved = true;
     link_best(folder_, snapshot_.history, newest_);
     remove(expendable(retention_, saved_steps(folder_), newest_, linked_steps(folder_)));
+    write_history(folder_ / history_name, snapshot_.table(), snapshot_.history);
 }
 
 }  // namespace evengrad

@@ -55,12 +55,28 @@ void print_summary(const CheckpointInfo& info) {
               history.validation_step.back());
     if (const BestEvaluation best = best_evaluation(history); best.since > 0 && best.step > 0)
         print("           the best was {:.4f} at step {}\n", best.loss, best.step);
-    print("\n{:<32} {:>16} {:>12} {:>9}\n", "tensor", "shape", "parameters", "quantum");
+    const auto& samples = history.statistics.samples;
+    if (!samples.empty())
+        print("statistics of {}step {}\n",
+              samples.back().merged > 1
+                  ? counted(samples.back().merged, "recorded step") + " up to "
+                  : "",
+              samples.back().step);
+    print("\n{:<32} {:>16} {:>12} {:>9}", "tensor", "shape", "parameters", "quantum");
+    if (!samples.empty())
+        print(" {:>10} {:>9} {:>8} {:>8}", "|gradient|", "|dW|/|W|", "zeros %", "lost %");
+    print("\n");
     for (Index t = 0; t < table.size(); ++t) {
         const std::int32_t exponent = info.state.quantum_exponents[static_cast<std::size_t>(t)];
         const bool set = exponent != std::numeric_limits<std::int32_t>::min();
-        print("{:<32} {:>16} {:>12} {:>9}\n", table[t].name, fmt::format("{}", table[t].shape),
+        print("{:<32} {:>16} {:>12} {:>9}", table[t].name, fmt::format("{}", table[t].shape),
               table[t].count, set ? fmt::format("2^{}", exponent) : "-");
+        if (!samples.empty()) {
+            const TensorStatistics& last = samples.back().tensors[static_cast<std::size_t>(t)];
+            print(" {:>10.3g} {:>9.2g} {:>8.3g} {:>8.2g}", last.gradient.norm_l2, last.update_ratio,
+                  100.0f * last.gradient.zero_fraction, 100.0f * last.rounded_to_zero_fraction);
+        }
+        print("\n");
     }
 }
 

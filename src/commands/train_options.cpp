@@ -105,6 +105,10 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
               "end after this many evaluations in a row without improvement; 0: don't");
     table.add("early-stop-min-delta", loop.early_stop_min_delta,
               "nats per token by which the held-out loss must fall to be an improvement");
+    table.add(
+        "stats-interval", train.stats_interval,
+        "steps between statistics of each tensor's gradient and weights, which checkpoints and "
+        "history.h5 have; the first step's too; 0: none");
     table.add("log-interval", log_interval, "steps between lines, when output is not a terminal");
     add_log_level(table, log_level_);
     table.section("machines");

@@ -219,7 +219,11 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
     state.options = loop.options;
     state.tokenizer = data->tokenizer()->spec();
     const std::int64_t evaluations = valid ? steps_of(loop.eval_interval, 0, run.train_iters) : 0;
-    run.checkpoint = checkpoint_bytes(table, moments, state, run.train_iters, evaluations);
+    const std::int64_t recorded = statistics_steps(run.train_iters, config.stats_interval);
+    run.statistics = statistics_bytes(table, recorded);
+    run.statistics_memory = statistics_memory(table, recorded);
+    run.checkpoint =
+        checkpoint_bytes(table, moments, state, run.train_iters, evaluations) + run.statistics;
     const double micro_batches =
         std::accumulate(seen.micro_batches.begin(), seen.micro_batches.end(), 0.0) /
         static_cast<double>(run.steps_seen) * static_cast<double>(run.train_iters);
@@ -258,8 +262,9 @@ std::string memory_lines(const DryRun& run) {
     }
     text += fmt::format("           of each rank: moments {}, scratch {}\n",
                         bytes(run.moments_per_rank), bytes(memory.scratch_per_rank));
-    text += fmt::format("           of rank 0 besides: data {}, snapshot for the checkpoint {}\n",
-                        bytes(run.data_memory), bytes(memory.snapshot));
+    text += fmt::format(
+        "           of rank 0 besides: data {}, snapshot for the checkpoint {}, statistics {}\n",
+        bytes(run.data_memory), bytes(memory.snapshot), bytes(run.statistics_memory));
     return text;
 }
 
@@ -302,7 +307,8 @@ std::string dry_run_text(const DryRun& run) {
                             run.mean_of_means);
     text += '\n';
     text += fmt::format(
-        "checkpoint {}{}\n", bytes(run.checkpoint),
+        "checkpoint {}{}{}\n", bytes(run.checkpoint),
+        run.statistics > 0 ? fmt::format(", about {} of it statistics", bytes(run.statistics)) : "",
         run.saves
             ? fmt::format("; at most {} on disk at once: {}", run.checkpoints_on_disk,
                           bytes(run.checkpoint * static_cast<std::size_t>(run.checkpoints_on_disk)))

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/history_file.hpp"
 #include "checkpoint/saved_run.hpp"
 #include "report/metrics_file.hpp"
 #include "train/state.hpp"
@@ -98,6 +99,13 @@ TEST(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) {
     EXPECT_EQ(a.validation_step, b.validation_step);
     EXPECT_EQ(a.validation_loss, b.validation_loss);
     EXPECT_EQ(of_epoch, straight_samples);
+    // Some steps have no token with a loss, so no update.
+    EXPECT_GT(a.statistics.samples.size(), 10u);
+    EXPECT_TRUE(a.statistics == b.statistics);
+    for (const char* name : {"straight", "pieces"}) {
+        const auto file = hdf5::File::open(folder / name / history_name);
+        EXPECT_TRUE(read_statistics(file.root(), ParameterTable(config.model), 22) == a.statistics);
+    }
     for (const std::int64_t epoch : {0, 1}) {
         std::vector<std::int64_t> ids = of_epoch[epoch], every(15);
         std::sort(ids.begin(), ids.end());

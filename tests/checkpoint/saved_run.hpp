@@ -24,6 +24,7 @@ inline TrainConfig resume_config(OptimizerKind kind) {
     config.plan.global_batch_size = 2;
     config.plan.micro_batch_size = 1;
     config.optimizer.kind = kind;
+    config.stats_interval = 1;
     return config;
 }
 

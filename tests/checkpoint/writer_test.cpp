@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "checkpoint/folder.hpp"
+#include "checkpoint/history_file.hpp"
 #include "checkpoint/made_ledger.hpp"
 #include "checkpoint/saved_run.hpp"
 #include "hdf5/file_limit.hpp"
@@ -82,6 +83,18 @@ TEST_F(Writer, WritesMovesTheLinkAndRemovesOldOnes) {
     EXPECT_EQ(saved_steps(folder_.path()), (std::vector<std::int64_t>{20, 40, 50, 60}));
 }
 
+TEST_F(Writer, AHistoryThatCantBeWrittenCostsNoCheckpoint) {
+    CheckpointWriter writer(folder_.path(), {.keep_last = 1}, 0, filled(0));
+    fs::create_directory(folder_ / history_name);
+    const SaveResult result = save(writer, 10);
+    EXPECT_TRUE(result.saved);
+    EXPECT_TRUE(contains(result.problem, {"history.h5"})) << result.problem;
+    EXPECT_EQ(latest(), checkpoint_name(10));
+    fs::remove(folder_ / history_name);
+    EXPECT_EQ(save(writer, 20).problem, "");
+    EXPECT_TRUE(fs::is_regular_file(folder_ / history_name));
+}
+
 /// Every file of the folder and its bytes; links with where they point to.
 std::map<std::string, std::string> contents(const fs::path& folder) {
     std::map<std::string, std::string> all;
@@ -96,7 +109,7 @@ TEST_F(Writer, AFailedWriteChangesNothingAndTheNextOneIsTriedAnew) {
     CheckpointWriter writer(folder_.path(), {.keep_last = 1}, 0, filled(0));
     ASSERT_TRUE(save(writer, 10).saved);
     const auto before = contents(folder_.path());
-    ASSERT_EQ(before.size(), 2u);
+    ASSERT_EQ(before.size(), 3u);  // the checkpoint, latest, history.h5
     for (const rlim_t bytes : {0u, 3'000u, 100'000u, 400'000u}) {
         const FileLimit full(bytes);
         const SaveResult result = save(writer, 20);

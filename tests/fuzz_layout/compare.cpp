@@ -97,7 +97,10 @@ std::optional<std::string> history(const TrainingHistory& reference, const Train
     if (auto found = curve("loss_tokens", reference.loss_tokens, here.loss_tokens)) return found;
     if (auto found = curve("validation_step", reference.validation_step, here.validation_step))
         return found;
-    return curve("validation_loss", reference.validation_loss, here.validation_loss);
+    if (auto found = curve("validation_loss", reference.validation_loss, here.validation_loss))
+        return found;
+    if (!(reference.statistics == here.statistics)) return "statistics of tensors differ";
+    return std::nullopt;
 }
 
 /// The first bit of weights and moments, and how much differs after it.

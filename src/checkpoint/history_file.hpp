@@ -1,0 +1,32 @@
+// What a run has done so far, in HDF5: groups of checkpoints, and history.h5 in the run's folder,
+// which has them alone. data/README.md describes them. Everything here is @local, for rank 0.
+#pragma once
+
+#include <filesystem>
+
+#include "hdf5/file.hpp"
+#include <evengrad/history.hpp>
+#include <evengrad/model.hpp>
+
+namespace evengrad {
+
+inline constexpr const char* history_name = "history.h5";
+
+/// Writes /training: the curves.
+void write_training(hdf5::Group& root, const TrainingHistory& history);
+
+/// Writes /gradients and /weights: the statistics of tensors, unless there are none yet.
+void write_statistics(hdf5::Group& root, const ParameterTable& table,
+                      const StatisticsHistory& statistics);
+
+/// Reads what write_statistics wrote by step `last_step`. Types, sizes and the order of steps are
+/// checked before anything is taken from the file; what the numbers say isn't. @throws Error
+StatisticsHistory read_statistics(const hdf5::Group& root, const ParameterTable& table,
+                                  std::int64_t last_step);
+
+/// Writes `file` atomically: curves and statistics. @throws Error when it can't be written; an
+/// earlier file of this name then stays.
+void write_history(const std::filesystem::path& file, const ParameterTable& table,
+                   const TrainingHistory& history);
+
+}  // namespace evengrad
