@@ -190,6 +190,24 @@ TEST(Layouts, R18AnEvaluationBetweenStepsChangesNothing) {
     EXPECT_EQ(losses.front().substr(losses.front().rfind(' ') + 1), without);
 }
 
+TEST(Layouts, StatisticsChangeNothingAndAreOnlyThereWhenAskedFor) {
+    const Dataset data{uneven_documents(60, 60)};
+    TrainConfig config = tiny_config(4);
+    std::set<std::string> digests;
+    for (const std::int64_t interval : {0, 1, 3}) {
+        config.stats_interval = interval;
+        digests.insert(on_ranks(world().size(), [&](const Communicator& ranks) {
+            Trainer trainer(ranks, config, &data);
+            for (const StepRecord& record : run_steps(trainer, 4).records)
+                EXPECT_EQ(record.statistics.has_value(),
+                          interval == 1 || (interval == 3 && record.step % 2 == 1))
+                    << "step " << record.step;
+            return trainer.digest();
+        }));
+    }
+    EXPECT_EQ(digests.size(), 1u);
+}
+
 TEST(Layouts, AnotherSeedOrDropoutGivesAnotherDigest) {
     const Dataset data{uneven_documents(60, 60)};
     std::set<std::string> digests;
