@@ -19,6 +19,7 @@ namespace evengrad {
 namespace hdf5 {
 class File;
 }
+struct OptimizerFacts;
 
 /// What a run is at a step, besides its tensors.
 struct CheckpointState {
@@ -37,7 +38,7 @@ struct CheckpointInfo {
     std::filesystem::path path;
     std::string creator_version, file_time;
     GptConfig model;
-    std::string optimizer;  ///< "adamw", "sgd"
+    std::string optimizer;  ///< as --optimizer names it
     int moments = 0;        ///< tensors of state per parameter tensor
     CheckpointState state;
     TrainingHistory history;
@@ -73,13 +74,13 @@ CheckpointInfo open_checkpoint(
     const std::filesystem::path& path,
     const std::function<void(const std::string& what, const std::string& hint)>& report);
 
-/// Which values of a tensor.
-enum class TensorPart { weights = 0, exp_avg = 1, exp_avg_sq = 2 };
+/// Which values of a tensor. The optimizer names its moments: AdamW's are exp_avg and exp_avg_sq.
+enum class TensorPart { weights = 0, first_moment = 1, second_moment = 2 };
 
 /// The tensors of a checkpoint, whose file is open as long as this lives. @local
 class CheckpointTensors {
   public:
-    /// @throws Error for a file that can't be opened.
+    /// @throws Error for a file that can't be opened, or is of an unknown optimizer.
     explicit CheckpointTensors(const std::filesystem::path& file);
     ~CheckpointTensors();
     CheckpointTensors(const CheckpointTensors&) = delete;
@@ -91,6 +92,7 @@ class CheckpointTensors {
 
   private:
     std::unique_ptr<const hdf5::File> file_;
+    const OptimizerFacts* optimizer_;
 };
 
 /// The weights as Gpt takes them. flat: [table.flat_size()]; gaps between tensors stay. @local

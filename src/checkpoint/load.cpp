@@ -66,6 +66,16 @@ TrainingHistory read_history(const hdf5::Group& root) {
     return history;
 }
 
+const OptimizerFacts& read_optimizer(const hdf5::Group& root) {
+    const hdf5::Group group = root.open_group("optimizer");
+    const auto name = group.get<std::string>("algorithm");
+    const OptimizerFacts* facts = find_optimizer(name);
+    if (!facts)
+        throw Error(fmt::format("{}: unknown optimizer '{}'", group.where(), name),
+                    "go on with the version that wrote the checkpoint");
+    return *facts;
+}
+
 CheckpointState read_state(const hdf5::Group& root, const ParameterTable& table) {
     CheckpointState state;
     const hdf5::Group group = root.open_group("state");
@@ -107,10 +117,9 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
                                 model.where(), architecture));
     info.model = schema::model_from_json(model.read_text("config/data", note_bytes),
                                          model.where() + "/config");
-    info.optimizer = root.open_group("optimizer").get<std::string>("algorithm");
-    if (info.optimizer != "adamw" && info.optimizer != "sgd")
-        throw Error(fmt::format("{}: unknown optimizer '{}'", file.string(), info.optimizer));
-    info.moments = info.optimizer == "adamw" ? 2 : 0;
+    const OptimizerFacts& optimizer = read_optimizer(root);
+    info.optimizer = optimizer.name;
+    info.moments = static_cast<int>(optimizer.moments.size());
     // The table of a model that the file can't hold would be a way to exhaust memory.
     const std::uint64_t floats = fs::file_size(file) / sizeof(float);
     const GptConfig& m = info.model;
@@ -135,12 +144,14 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
 }
 
 CheckpointTensors::CheckpointTensors(const fs::path& file)
-    : file_(std::make_unique<const hdf5::File>(hdf5::File::open(file))) {}
+    : file_(std::make_unique<const hdf5::File>(hdf5::File::open(file))),
+      optimizer_(&read_optimizer(file_->root())) {}
 
 CheckpointTensors::~CheckpointTensors() = default;
 
 void CheckpointTensors::read(const Tensor& tensor, TensorPart part, std::span<float> values) const {
-    const hdf5::Dataset dataset = file_->root().open_dataset(tensor_path(part, tensor.name));
+    const hdf5::Dataset dataset =
+        file_->root().open_dataset(tensor_path(*optimizer_, part, tensor.name));
     hdf5::Shape shape;
     for (const Index extent : tensor.shape) shape.push_back(static_cast<std::uint64_t>(extent));
     dataset.expect(hdf5::Type::f32, shape);

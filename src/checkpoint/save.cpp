@@ -27,7 +27,7 @@ void write_note(hdf5::Group& parent, const std::string& name, const std::string&
     note.write_text("data", data);
 }
 
-void write_tensor(hdf5::Group& root, const Tensor& tensor, Index index, TensorPart part,
+void write_tensor(hdf5::Group& root, const std::string& path, const Tensor& tensor, Index index,
                   std::span<const float> values) {
     std::vector<std::string> dims{tensor.shape.size() == 2 ? "out" : "channel"};
     if (tensor.shape.size() == 2) dims.emplace_back("in");
@@ -37,7 +37,7 @@ void write_tensor(hdf5::Group& root, const Tensor& tensor, Index index, TensorPa
         {"index", static_cast<std::int64_t>(index)},
         {schema::checksum_attribute, crc32c(std::as_bytes(values))},
     };
-    root.write(tensor_path(part, tensor.name), values, file_shape(tensor), attributes);
+    root.write(path, values, file_shape(tensor), attributes);
 }
 
 void write_model(hdf5::Group& root, const GptConfig& config, const TokenizerSpec& tokenizer) {
@@ -61,12 +61,13 @@ void write_state(hdf5::Group& root, const CheckpointState& state) {
 
 }  // namespace
 
-std::string tensor_path(TensorPart part, const std::string& name) {
-    static constexpr const char* groups[] = {"model/parameters/", "optimizer/exp_avg/",
-                                             "optimizer/exp_avg_sq/"};
-    std::string path = groups[static_cast<int>(part)] + name;
-    std::replace(path.begin(), path.end(), '.', '/');
-    return path;
+std::string tensor_path(const OptimizerFacts& optimizer, TensorPart part, const std::string& name) {
+    std::string place = name;
+    std::replace(place.begin(), place.end(), '.', '/');
+    if (part == TensorPart::weights) return "model/parameters/" + place;
+    const auto which = static_cast<std::size_t>(part) - 1;
+    EVENGRAD_CHECK(which < optimizer.moments.size(), "moment {} of {}", which, optimizer.name);
+    return fmt::format("optimizer/{}/{}", optimizer.moments[which], place);
 }
 
 void write_checkpoint(const std::filesystem::path& file, const Snapshot& snapshot) {
@@ -76,16 +77,19 @@ void write_checkpoint(const std::filesystem::path& file, const Snapshot& snapsho
         hdf5::write_root(out.root(), {schema::name, schema::version, "training"});
         write_model(root, snapshot.model, snapshot.state.tokenizer);
         hdf5::Group optimizer = root.create_group("optimizer");
-        optimizer.set("algorithm", std::string(schema::name_of(snapshot.optimizer)));
+        const OptimizerFacts& facts = facts_of(snapshot.optimizer);
+        optimizer.set("algorithm", std::string(facts.name));
         optimizer.set("step", snapshot.state.updates);
         write_state(root, snapshot.state);
         const ParameterTable& table = snapshot.table();
         write_training(root, snapshot.history);
         write_statistics(root, table, snapshot.history.statistics);
         for (Index t = 0; t < table.size(); ++t)
-            for (int part = 0; part <= snapshot.moments(); ++part)
-                write_tensor(root, table[t], t, static_cast<TensorPart>(part),
-                             snapshot.values(table[t], static_cast<TensorPart>(part)));
+            for (int i = 0; i <= snapshot.moments(); ++i) {
+                const auto part = static_cast<TensorPart>(i);
+                write_tensor(root, tensor_path(facts, part, table[t].name), table[t], t,
+                             snapshot.values(table[t], part));
+            }
     }
     out.publish();
 }

@@ -17,6 +17,6 @@ std::string digest_state(
     const std::function<std::span<const float>(const Tensor&, TensorPart)>& fetch);
 
 /// "blocks.3.attn.qkv.weight" as a path below `part`'s group: "model/parameters/blocks/3/...".
-std::string tensor_path(TensorPart part, const std::string& name);
+std::string tensor_path(const OptimizerFacts& optimizer, TensorPart part, const std::string& name);
 
 }  // namespace evengrad

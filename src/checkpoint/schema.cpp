@@ -7,10 +7,6 @@
 
 namespace evengrad::schema {
 
-std::string_view name_of(OptimizerKind kind) {
-    return kind == OptimizerKind::sgd ? "sgd" : "adamw";
-}
-
 namespace {
 
 nlohmann::ordered_json fields_of(const GptConfig& config) {

@@ -3,10 +3,8 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include <evengrad/model.hpp>
-#include <evengrad/optimizer.hpp>
 
 namespace evengrad::schema {
 
@@ -14,8 +12,6 @@ inline constexpr const char* name = "evengrad-checkpoint";
 inline constexpr const char* version = "1.0";
 inline constexpr int major_version = 1;
 inline constexpr const char* checksum_attribute = "crc32c";
-
-std::string_view name_of(OptimizerKind kind);
 
 std::string to_json(const GptConfig& config);
 /// @throws Error, naming `where`, for text that isn't such JSON or makes no sense as a model.

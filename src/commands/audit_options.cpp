@@ -62,14 +62,18 @@ void AuditOptions::parse_audit(const std::vector<std::string>& arguments) {
     if (audit.batches < 1 || audit.batches > most_batches)
         problems.push_back(fmt::format("--audit-batches must be between 1 and {}, not {}",
                                        most_batches, audit.batches));
-    const bool has_valid = !valid_data.empty() || valid_fraction > 0.0;
-    if (audit.train_iters > 0 && !has_valid)
+    if (audit.train_iters > 0 && !has_held_out_data())
         problems.push_back(
             "--train-iters compares held-out losses: --valid-data or --valid-fraction is missing");
+    if (audit.train_iters > 0 && train.schedule.decay == LrDecay::reduce_on_plateau)
+        problems.push_back(
+            "--lr-decay-style reduce-on-plateau follows held-out losses, and an audit looks at "
+            "them "
+            "in the end only: choose another");
     if (audit.train_iters == 0) {
-        for (const char* name :
-             {"lr", "min-lr", "lr-decay-style", "lr-warmup-iters", "weight-decay", "adam-beta1",
-              "adam-beta2", "adam-eps", "clip-grad", "valid-data"})
+        std::vector<std::string> of_training = OptimizerOptions::names();
+        of_training.emplace_back("valid-data");
+        for (const std::string& name : of_training)
             if (table.on_command_line(name))
                 problems.push_back(fmt::format("--{} means nothing without --train-iters", name));
         // A checkpoint is of a run with one optimizer, which must be known to read it.

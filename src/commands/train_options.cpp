@@ -31,7 +31,6 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     : table("evengrad " + verb) {
     GptConfig& model = train.model;
     PlanConfig& plan = train.plan;
-    OptimizerConfig& optimizer = train.optimizer;
     ScheduleConfig& schedule = train.schedule;
     schedule.train_iters = train_iters;
     table.add("help", help, true, "this text");
@@ -79,18 +78,8 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.add("loss-reduction", loss_reduction_,
               "token-mean, sequence-mean, sum, constant:C (the sum by C tokens a sequence), or, to "
               "compare, the mistakes micro-batch-mean and rank-mean:R");
-    table.section("optimizer");
-    table.add("train-iters", schedule.train_iters, train_iters_help);
-    table.add("optimizer", optimizer_, "adamw or sgd");
-    table.add("lr", schedule.lr, "learning rate after warm-up");
-    table.add("min-lr", schedule.min_lr, "learning rate at the end of the decay");
-    table.add("lr-decay-style", decay_, "constant, linear or cosine");
-    table.add("lr-warmup-iters", schedule.warmup_iters, "steps of linear warm-up");
-    table.add("weight-decay", optimizer.weight_decay, "on matrices; biases and norms have none");
-    table.add("adam-beta1", optimizer.adam_beta1, "decay of the first moment");
-    table.add("adam-beta2", optimizer.adam_beta2, "decay of the second moment");
-    table.add("adam-eps", optimizer.adam_eps, "added to the root of the second moment");
-    table.add("clip-grad", optimizer.clip_grad, "largest gradient norm; 0: don't clip");
+    optimizer_.add_to(table, train.optimizer, schedule, train_iters_help);
+    table.section("unusual gradients");
     table.add("report-spike", train.report_spike,
               "when the gradient norm is so many standard deviations above the usual, say which "
               "text did it; 0: never");
@@ -120,8 +109,6 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.add_rivals("valid-data", "valid-fraction");
     table.add_rivals("resume", "overwrite");
     table.add_rivals("print-config", "dry-run");
-    table.means_nothing_with({"adam-beta1", "adam-beta2", "adam-eps"}, "optimizer", {"sgd"});
-    table.means_nothing_with({"min-lr"}, "lr-decay-style", {"constant"});
     table.means_nothing_without({"eval-interval", "eval-iters", "early-stop-patience"},
                                 {"valid-data", "valid-fraction"});
     table.means_nothing_without({"early-stop-patience"}, {"eval-interval"});
@@ -154,6 +141,11 @@ void TrainOptions::parse(const std::vector<std::string>& arguments) {
     if (data.empty() && !print_config) problems.push_back("--data is missing: what to train on");
     if (save_.empty() && !print_config && !dry_run)
         problems.push_back("--save is missing: where to put checkpoints");
+    if (train.schedule.decay == LrDecay::reduce_on_plateau &&
+        (loop.eval_interval < 1 || !has_held_out_data()))
+        problems.push_back(
+            "--lr-decay-style reduce-on-plateau follows held-out losses: it needs --eval-interval, "
+            "and --valid-data or --valid-fraction");
     fail_on(problems, "train");
 }
 
@@ -209,12 +201,7 @@ std::string TrainOptions::changes_since(const std::string& recipe) const {
 void TrainOptions::interpret(std::vector<std::string>& problems) {
     choose("sequences", sequences_, train.plan.sequences,
            {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}}, problems);
-    choose("optimizer", optimizer_, train.optimizer.kind,
-           {{"adamw", OptimizerKind::adamw}, {"sgd", OptimizerKind::sgd}}, problems);
-    choose(
-        "lr-decay-style", decay_, train.schedule.decay,
-        {{"constant", LrDecay::constant}, {"linear", LrDecay::linear}, {"cosine", LrDecay::cosine}},
-        problems);
+    optimizer_.interpret(train.optimizer, train.schedule, problems);
     try {
         train.plan.reduction = LossReduction::parse(loss_reduction_);
     } catch (const Error& error) {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "commands/options.hpp"
+#include "commands/optimizer_options.hpp"
 #include <evengrad/loop.hpp>
 
 namespace evengrad {
@@ -33,6 +33,7 @@ struct TrainOptions {
     /// everywhere, when rank 0 has nothing to run. @throws Error
     bool share(const Communicator& world, const RunData& data, bool runs);
 
+    bool has_held_out_data() const { return !valid_data.empty() || valid_fraction > 0.0; }
     /// Opens --data, --valid-data or --valid-fraction, with --tokenizer. @throws Error
     RunData open_data() const;
 
@@ -56,7 +57,8 @@ struct TrainOptions {
     void decide_the_rest();
 
   private:
-    std::string config_, sequences_ = "documents", optimizer_ = "adamw", decay_ = "cosine";
+    OptimizerOptions optimizer_;
+    std::string config_, sequences_ = "documents";
     std::string loss_reduction_ = "token-mean";
     std::string save_, resume_, log_level_ = "info";
 };

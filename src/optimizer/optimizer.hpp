@@ -7,28 +7,14 @@
 #include <vector>
 
 #include "gradient/normalize.hpp"
-#include <evengrad/optimizer.hpp>
+#include "optimizer/kinds.hpp"
 
 namespace evengrad {
 
-/// One step's numbers, the same for all elements.
-struct UpdateRule {
-    OptimizerConfig config;
-    double lr = 0.0;
-    std::int64_t step = 1;  ///< 1 for the first update (Adam's t)
-};
-
-/// weights -= update, for `count` elements; the moments too. `decay`: weight decay applies.
-///   sgd:   w -= lr (g + weight_decay w)
-///   adamw: Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2,
-///          with PyTorch's order of operations: decay first, eps outside the bias correction.
+/// weights -= update, for `count` elements, by the rule of the optimizer; the moments too (null
+/// where it has none).
 void update_elements(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                     float* weights, float* exp_avg, float* exp_avg_sq);
-
-/// Values of state that an optimizer keeps a parameter.
-inline int moments_of(OptimizerKind kind) {
-    return kind == OptimizerKind::adamw ? 2 : 0;
-}
+                     float* weights, float* first, float* second);
 
 /// Sees each owned element once an update, while it is in the first cache.
 class UpdateObserver {
@@ -54,17 +40,18 @@ class Optimizer {
     std::int64_t update(const MeanGradient& gradient, double clip, double lr, std::int64_t step,
                         std::span<float> weights, UpdateObserver* observer = nullptr);
 
-    /// Number of moments kept per element: 0 (sgd) or 2 (adamw).
-    int moments() const { return moments_of(config_.kind); }
-    /// Moment 0 (exp_avg) or 1 (exp_avg_sq) of the owned blocks, end to end.
-    std::span<float> moment(int which) { return which == 0 ? exp_avg_.span() : exp_avg_sq_.span(); }
+    /// Number of moments kept per element.
+    int moments() const { return static_cast<int>(moments_.size()); }
+    /// One of the moments, in the order of OptimizerFacts::moments, of the owned blocks, end to
+    /// end.
+    std::span<float> moment(int which) { return moments_[static_cast<std::size_t>(which)].span(); }
     const OptimizerConfig& config() const { return config_; }
 
   private:
     OptimizerConfig config_;
     const ParameterTable& table_;
     BlockRun owned_;
-    AlignedBuffer<float> exp_avg_, exp_avg_sq_;
+    std::vector<AlignedBuffer<float>> moments_;
 };
 
 }  // namespace evengrad

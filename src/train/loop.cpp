@@ -101,6 +101,11 @@ class Run {
 };
 
 void Run::begin() {
+    if (s_.is_root() && s_.config.schedule.decay == LrDecay::reduce_on_plateau &&
+        (!valid_ || config_.eval_interval < 1))
+        throw UsageError(
+            "the schedule reduce-on-plateau follows held-out losses, and there are none",
+            "give held-out data and --eval-interval, or another --lr-decay-style");
     if (s_.is_root() && valid_) check_evaluation_data(*valid_, s_.config.model.vocab_size);
     const bool in_place = s_.is_root() && resumes_in_place(config_);
     std::optional<Snapshot> snapshot;
@@ -192,12 +197,15 @@ void Run::begin_evaluations() {
 
 /// Rank 0, which has the history, decides for all.
 void Run::judge() {
-    std::array<std::int64_t, 2> verdict{
+    std::array<std::int64_t, 3> verdict{
         best_evaluation(history_).step == s_.steps_done,
-        stops_early(history_, config_.early_stop_patience, config_.early_stop_min_delta)};
+        stops_early(history_, config_.early_stop_patience, config_.early_stop_min_delta),
+        plateau_reductions(s_.config.schedule, history_.validation_step, history_.validation_loss,
+                           history_.validation_first)};
     s_.topology.world().broadcast(std::span<std::int64_t>(verdict), 0);
     is_best_ = verdict[0] != 0;
     stops_early_ = verdict[1] != 0;
+    s_.lr_reductions = verdict[2];
 }
 
 void Run::announce(const fs::path& resumed_from) {

@@ -6,6 +6,7 @@
 
 #include "base/log.hpp"
 #include "checkpoint/schema.hpp"
+#include "optimizer/kinds.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/loop.hpp>
 
@@ -48,8 +49,8 @@ void check_resume(const CheckpointInfo& checkpoint, const TrainConfig& config,
     if (const auto difference = schema::difference(checkpoint.model, config.model))
         must_be_same(fmt::format("the architecture ({})", difference->name), difference->first,
                      difference->second, problems);
-    must_be_same("the optimizer", checkpoint.optimizer,
-                 std::string(schema::name_of(config.optimizer.kind)), problems);
+    must_be_same("the optimizer", checkpoint.optimizer, facts_of(config.optimizer.kind).name,
+                 problems);
     if (!here.data_digest.empty())
         must_be_same("the tokenizer", checkpoint.state.tokenizer.describe(),
                      here.tokenizer.describe(), problems);

@@ -87,7 +87,10 @@ struct Trainer::State {
     std::string data_digest;         ///< rank 0: so that resuming on other data is noticed
     std::int64_t steps_done = 0;
     std::int64_t updates_done = 0;  ///< steps that had a gradient: Adam's t
-    RecentSteps recent;             ///< before the next step; alike on all ranks
+    /// Times that reduce_on_plateau has lowered the rate: a function of the evaluations, which are
+    /// the loop's.
+    std::int64_t lr_reductions = 0;
+    RecentSteps recent;  ///< before the next step; alike on all ranks
     Ledger ledger;
     std::vector<LedgerEntry> entries;
     bool ranks_compute_alike = true;

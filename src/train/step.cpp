@@ -320,7 +320,7 @@ void StepRun::run() {
     record_.tokens = static_cast<std::int64_t>(plan_.tokens.size());
     record_.sequences = static_cast<std::int64_t>(plan_.lengths.size());
     record_.micro_batches = plan_.size();
-    record_.lr = learning_rate(s_.config.schedule, s_.steps_done);
+    record_.lr = learning_rate(s_.config.schedule, s_.steps_done, s_.lr_reductions);
 
     const PassResult result = compute_until_it_fits();
     record_.rounded_to_zero = static_cast<std::int64_t>(

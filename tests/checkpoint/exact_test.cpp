@@ -9,6 +9,7 @@
 
 #include "checkpoint/history_file.hpp"
 #include "checkpoint/saved_run.hpp"
+#include "hdf5/file.hpp"
 #include "report/metrics_file.hpp"
 #include "train/state.hpp"
 #include "train/stop.hpp"
@@ -42,11 +43,17 @@ std::string curve(const std::filesystem::path& folder) {
     return text;
 }
 
-TEST(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) {
+class Exact : public testing::TestWithParam<std::pair<OptimizerKind, LrDecay>> {};
+
+TEST_P(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) {
     const ScratchFolder folder;
     const Dataset data{resume_data()}, valid{uneven_documents(6, 30)};
-    TrainConfig config = resume_config(OptimizerKind::adamw);
+    TrainConfig config = resume_config(GetParam().first);
     config.schedule.train_iters = 22;  // 8 steps an epoch, the last one short
+    config.schedule.decay = GetParam().second;
+    config.schedule.gamma = 0.5;
+    config.schedule.plateau_patience = 1;     // and hardly any loss is low enough to be better:
+    config.schedule.plateau_threshold = 0.5;  // falls after steps 9, 15, 21
     LoopConfig loop;
     loop.eval_interval = 3;
     loop.save_interval = 4;
@@ -85,6 +92,10 @@ TEST(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) {
     EXPECT_EQ(found, expected);
     if (world().rank() != 0) return;
     EXPECT_EQ(curve(folder / "pieces"), curve(folder / "straight"));
+    const hdf5::File checkpoint = hdf5::File::open(find_checkpoint(folder / "pieces"));
+    for (const char* moment : {"exp_avg", "exp_avg_sq"})
+        EXPECT_EQ(checkpoint.root().exists(fmt::format("optimizer/{}/wte/weight", moment)),
+                  moments_of(GetParam().first) == 2 || moment == std::string("exp_avg"));
     const auto a = read_checkpoint_info(find_checkpoint(folder / "straight")).history;
     const auto b = read_checkpoint_info(find_checkpoint(folder / "pieces")).history;
     EXPECT_EQ(b.step.size(), 22u);
@@ -106,6 +117,17 @@ TEST(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) {
         const auto file = hdf5::File::open(folder / name / history_name);
         EXPECT_TRUE(read_statistics(file.root(), ParameterTable(config.model), 22) == a.statistics);
     }
+    if (GetParam().second == LrDecay::reduce_on_plateau) {
+        const double peak = config.schedule.lr;
+        for (const auto& [step, lr] : {std::pair{3, peak},
+                                       {9, peak},
+                                       {10, peak / 2},
+                                       {15, peak / 2},
+                                       {16, peak / 4},
+                                       {21, peak / 4},
+                                       {22, peak / 8}})
+            EXPECT_EQ(b.lr[static_cast<std::size_t>(step) - 1], lr) << step;
+    }
     for (const std::int64_t epoch : {0, 1}) {
         std::vector<std::int64_t> ids = of_epoch[epoch], every(15);
         std::sort(ids.begin(), ids.end());
@@ -113,6 +135,12 @@ TEST(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) {
         EXPECT_EQ(ids, every) << "in epoch " << epoch;
     }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Runs, Exact,
+    testing::Values(std::pair{OptimizerKind::adamw, LrDecay::cosine},
+                    std::pair{OptimizerKind::lion, LrDecay::reduce_on_plateau}),
+    [](const auto& info) { return std::string(facts_of(info.param.first).name); });
 
 }  // namespace
 }  // namespace evengrad

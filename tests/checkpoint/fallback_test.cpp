@@ -29,7 +29,7 @@ class Fallback : public testing::Test {
         const ParameterTable table(info.model);
         const Tensor& tensor = table[table.size() - 1];
         std::vector<float> values(static_cast<std::size_t>(tensor.count));
-        CheckpointTensors(file(step)).read(tensor, TensorPart::exp_avg_sq, values);
+        CheckpointTensors(file(step)).read(tensor, TensorPart::second_moment, values);
         std::string bytes = bytes_of(file(step));
         const std::string pattern(reinterpret_cast<const char*>(values.data()),
                                   values.size() * sizeof(float));

@@ -110,8 +110,8 @@ TEST_F(Refusal, AFlippedBitInAnyTensorIsFound) {
     const Tensor& tensor = table[table.find("blocks.1.mlp.fc.weight")];
     for (const auto& [part, path] :
          {std::pair{TensorPart::weights, "/model/parameters/blocks/1/mlp/fc/weight"},
-          {TensorPart::exp_avg, "/optimizer/exp_avg/blocks/1/mlp/fc/weight"},
-          {TensorPart::exp_avg_sq, "/optimizer/exp_avg_sq/blocks/1/mlp/fc/weight"}}) {
+          {TensorPart::first_moment, "/optimizer/exp_avg/blocks/1/mlp/fc/weight"},
+          {TensorPart::second_moment, "/optimizer/exp_avg_sq/blocks/1/mlp/fc/weight"}}) {
         std::vector<float> values(static_cast<std::size_t>(tensor.count));
         CheckpointTensors(file_).read(tensor, part, values);
         std::string start(64, '\0');
@@ -168,7 +168,7 @@ TEST_F(Refusal, AnotherTypeOrShapeIsRefused) {
                          {"quantum exponent", "100000"}));
     EXPECT_TRUE(contains(edited("f['state/updates'][()] = 99"), {"99 updates"}));
     EXPECT_TRUE(contains(edited("f['state/step'][()] = -3"), {"step -3"}));
-    EXPECT_TRUE(contains(edited("f['optimizer'].attrs['algorithm'] = 'lion'"), {"lion"}));
+    EXPECT_TRUE(contains(edited("f['optimizer'].attrs['algorithm'] = 'shampoo'"), {"shampoo"}));
     EXPECT_TRUE(contains(edited("f['model'].attrs['architecture'] = 'rnn'"), {"/model", "rnn"}));
     EXPECT_TRUE(contains(
         edited("j = '{\"kind\": \"ids\", \"vocabulary_size\": 70000, \"end_of_text\": 0}'\n"

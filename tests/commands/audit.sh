@@ -70,8 +70,9 @@ says "same number of loss tokens (9)"
 says "nothing to see but that rank-mean:4"
 
 cp first.json kept.json
-refuses 2 1 "--data is missing" "--audit-batches must be" "held-out losses" -- \
-    audit --audit-batches 0 --train-iters 5
+refuses 2 1 "--data is missing" "--audit-batches must be" "compares held-out losses" \
+    "reduce-on-plateau follows held-out losses, and an audit" -- \
+    audit --audit-batches 0 --train-iters 5 --lr-decay-style reduce-on-plateau
 refuses 2 2 "--save means nothing to evengrad audit" "--dry-run means nothing" -- \
     audit --data train.jsonl --save run2 --dry-run
 refuses 2 1 "--lr means nothing without --train-iters" "--valid-data means nothing" \

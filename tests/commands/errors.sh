@@ -42,7 +42,8 @@ refuses_options "--global-batch-size must be at least 1, not -3" --global-batch-
 refuses_options "--micro-batch-tokens must be at least 1, not -2" --micro-batch-tokens -2
 refuses_options "--seq-length must be between 1 and" --seq-length 0
 refuses_options "--dropout must be at least 0 and below 1, not 1.5" --dropout 1.5
-refuses_options "--optimizer can be adamw, sgd, not 'adam'" --optimizer adam
+refuses_options "--optimizer can be sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, lion, not 'sgdw'" \
+    --optimizer sgdw
 refuses_options "--loss-reduction mean: can be token-mean, sequence-mean, sum" --loss-reduction mean
 refuses_options "--sequences can be documents, stream, not 'lines'" --sequences lines
 refuses_options "--log-interval must be at least 0, not -1" --log-interval -1

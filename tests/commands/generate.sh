@@ -19,6 +19,7 @@ help_lists train config= data= valid-data= valid-fraction=0 save= overwrite=fals
     init-method-std=0.02 dropout=0 sequences=documents global-batch-size=32 micro-batch-size=4 \
     micro-batch-tokens=0 train-iters=1000 optimizer=adamw lr=0.0003 min-lr=0 lr-decay-style=cosine \
     lr-warmup-iters=0 weight-decay=0.1 adam-beta1=0.9 adam-beta2=0.95 adam-eps=1e-08 clip-grad=1 \
+    momentum=0.9 rmsprop-alpha=0.99 lion-beta2=0.99 lr-decay-iters=0 lr-gamma=0.1 lr-milestones= \
     seed=1234 save-interval=0 log-interval=10 eval-interval=0 eval-iters=0 early-stop-patience=0 early-stop-min-delta=0 ranks-per-node=0 \
     allow-mixed-cpus=false
 grep -q -- '--resume' out || fail "train --help: no --resume"

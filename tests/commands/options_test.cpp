@@ -146,8 +146,9 @@ TEST(Options, GivenWithoutAMeaningIsAMistakeAlsoAtTheDefault) {
     EXPECT_TRUE(contains(refusal({"--optimizer", "sgd", "--adam-eps", "1", "--adam-beta2", "0"}),
                          {"2 problems", "--adam-eps means", "--adam-beta2 means"}));
     // What is wrong itself says nothing about others.
-    EXPECT_EQ(refusal({"--optimizer", "adam", "--adam-eps", "1"}),
-              "--optimizer can be adamw, sgd, not 'adam'");
+    EXPECT_EQ(refusal({"--optimizer", "adamx", "--adam-eps", "1"}),
+              "--optimizer can be sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, lion, "
+              "not 'adamx'");
 }
 
 TEST(Options, ARecipeMustMakeSenseByItself) {
@@ -298,7 +299,8 @@ class RandomRun {
         maybe("sequences", {"documents", "stream"}, 3);
         maybe("train-iters", {"4096"}, 3);
         maybe("lr-warmup-iters", whole, 3);
-        maybe("optimizer", {"adamw", "sgd"}, 3);
+        maybe("optimizer", {"adamw", "sgd", "nesterov", "lion"}, 3);
+        maybe("momentum", real, 1);
         maybe("adam-beta1", real, 2);
         maybe("adam-beta2", real, 2);
         maybe("adam-eps", real, 2);
@@ -306,7 +308,7 @@ class RandomRun {
         maybe("clip-grad", real, 3);
         maybe("lr", {"0.1", "0.30000000000000004"}, 3);
         maybe("min-lr", {"0", "1e-9"}, 2);
-        maybe("lr-decay-style", {"constant", "linear", "cosine"}, 3);
+        maybe("lr-decay-style", {"constant", "linear", "cosine", "inverse-square-root"}, 3);
         maybe("seed", {"0", "72057594037927935"}, 3);
         maybe("save-interval", whole, 3);
         maybe("eval-interval", whole, 2);

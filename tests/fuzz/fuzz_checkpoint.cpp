@@ -8,6 +8,7 @@
 #include "base/digest.hpp"
 #include "hdf5_choices.hpp"
 #include "hdf5_image.hpp"
+#include "optimizer/kinds.hpp"
 #include <evengrad/checkpoint.hpp>
 
 namespace evengrad::fuzz {
@@ -43,7 +44,8 @@ void repair(hid_t file, const std::string& changed) {
 
 void use(const CheckpointInfo& info) {
     FUZZ_CHECK(info.model.validate().empty());
-    FUZZ_CHECK(info.moments == (info.optimizer == "adamw" ? 2 : 0));
+    const OptimizerFacts* optimizer = find_optimizer(info.optimizer);
+    FUZZ_CHECK(optimizer && info.moments == static_cast<int>(optimizer->moments.size()));
     FUZZ_CHECK(info.state.step >= 0 && info.state.updates >= 0 && info.state.epoch >= 0);
     FUZZ_CHECK(info.state.updates <= info.state.step);
     const ParameterTable table(info.model);

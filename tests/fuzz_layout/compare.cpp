@@ -106,7 +106,7 @@ std::optional<std::string> history(const TrainingHistory& reference, const Train
 /// The first bit of weights and moments, and how much differs after it.
 std::optional<std::string> tensors(const fs::path& reference, const fs::path& here,
                                    const ParameterTable& table, int moments) {
-    const char* parts[] = {"weights", "exp_avg", "exp_avg_sq"};
+    const char* parts[] = {"weights", "first moment", "second moment"};
     std::string first;
     Index elements = 0, different_tensors = 0;
     const CheckpointTensors expected(reference), found(here);

@@ -100,9 +100,9 @@ TEST_F(Saved, OneBitOfAWeight) {
 TEST_F(Saved, OneBitOfAMoment) {
     EXPECT_TRUE(contains(found([this] {
                              if (snapshot_.state.step == 3)
-                                 flip(TensorPart::exp_avg_sq, "ln_f.bias", 31);
+                                 flip(TensorPart::second_moment, "ln_f.bias", 31);
                          }),
-                         {"checkpoint of step 3: ln_f.bias[31] (exp_avg_sq) is"}));
+                         {"checkpoint of step 3: ln_f.bias[31] (second moment) is"}));
 }
 
 TEST_F(Saved, StateAndCurves) {

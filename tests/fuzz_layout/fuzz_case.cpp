@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "optimizer/kinds.hpp"
+
 namespace evengrad::fuzz {
 
 namespace {
@@ -41,7 +43,9 @@ PlanConfig draw_plan(Draw& draw, Index seq_length) {
 
 OptimizerConfig draw_optimizer(Draw& draw) {
     OptimizerConfig optimizer;
-    optimizer.kind = draw.chance(0.3) ? OptimizerKind::sgd : OptimizerKind::adamw;
+    std::vector<OptimizerKind> kinds(4, OptimizerKind::adamw);
+    for (const OptimizerFacts& facts : optimizers()) kinds.push_back(facts.kind);
+    optimizer.kind = kinds[static_cast<std::size_t>(draw.between(0, std::ssize(kinds) - 1))];
     optimizer.weight_decay = draw.one_of({0.0, 0.01, 0.1});
     optimizer.clip_grad = draw.one_of({0.0, 1.0, 0.05, 100.0});
     optimizer.adam_beta1 = draw.one_of({0.0, 0.9});
@@ -54,7 +58,9 @@ ScheduleConfig draw_schedule(Draw& draw) {
     ScheduleConfig schedule;
     schedule.train_iters = draw.skewed(3, 9);
     schedule.lr = draw.one_of({1e-4, 1e-3, 1e-2});
-    schedule.decay = draw.one_of({LrDecay::constant, LrDecay::linear, LrDecay::cosine});
+    schedule.decay = draw.one_of({LrDecay::constant, LrDecay::linear, LrDecay::cosine,
+                                  LrDecay::step, LrDecay::inverse_square_root});
+    schedule.step_size = draw.between(1, 3);
     schedule.warmup_iters = draw.between(0, 3);
     return schedule;
 }
@@ -154,8 +160,10 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
     config.plan = draw_plan(draw, config.model.seq_length);
     config.optimizer = draw_optimizer(draw);
     // An undivided sum is a long step: one that leaves numbers that are none is no case.
+    const OptimizerKind kind = config.optimizer.kind;
     if (config.plan.reduction.kind != LossReduction::Kind::token_mean &&
-        config.optimizer.kind == OptimizerKind::sgd)
+        (kind == OptimizerKind::sgd || kind == OptimizerKind::momentum ||
+         kind == OptimizerKind::nesterov))
         config.optimizer.clip_grad = 1.0;
     config.schedule = draw_schedule(draw);
     config.seed = draw.bits() >> 8;  // as many as --seed takes
@@ -165,6 +173,11 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
     if (!drawn.data.valid.empty()) {
         drawn.eval_interval = draw.between(0, 3);
         drawn.eval_iters = draw.between(0, 2);
+        if (drawn.eval_interval > 0 && draw.chance(0.3)) {
+            config.schedule.decay = LrDecay::reduce_on_plateau;
+            config.schedule.plateau_patience = draw.between(0, 1);
+            config.schedule.plateau_threshold = 0.5;  // so that there are falls
+        }
     }
     if (draw.chance(0.2)) drawn.misfit_at_step = draw.between(2, drawn.steps());
     std::int64_t layouts = draw.between(5, 11);
@@ -207,10 +220,10 @@ std::vector<std::string> describe(const FuzzCase& drawn) {
                     plan.reduction.text(), plan.global_batch_size,
                     plan.micro_batch_tokens > 0 ? plan.micro_batch_tokens : plan.micro_batch_size,
                     plan.micro_batch_tokens > 0 ? "tokens" : "sequences", config.seed),
-        fmt::format("{}, lr {}, weight decay {}, clip {}, {} steps{}",
-                    config.optimizer.kind == OptimizerKind::sgd ? "sgd" : "adamw",
-                    config.schedule.lr, config.optimizer.weight_decay, config.optimizer.clip_grad,
-                    drawn.steps(),
+        fmt::format("{}, lr {} {}, weight decay {}, clip {}, {} steps{}",
+                    facts_of(config.optimizer.kind).name, config.schedule.lr,
+                    facts_of(config.schedule.decay).name, config.optimizer.weight_decay,
+                    config.optimizer.clip_grad, drawn.steps(),
                     (drawn.misfit_at_step > 0
                          ? fmt::format(", quanta that don't fit in step {}", drawn.misfit_at_step)
                          : "") +
@@ -260,7 +273,9 @@ std::vector<std::string> features(const FuzzCase& drawn, const Layout& layout,
     note(config.model.dropout > 0.0, "dropout");
     note(config.plan.sequences == SequenceMode::stream, "stream");
     note(config.plan.micro_batch_tokens > 0, "micro-batches by tokens");
-    note(config.optimizer.kind == OptimizerKind::sgd, "SGD");
+    found.emplace_back(facts_of(config.optimizer.kind).name);
+    note(config.schedule.decay == LrDecay::reduce_on_plateau,
+         "a rate that follows held-out losses");
     note(config.optimizer.clip_grad > 0.0, "clipping");
     note(config.skip_on_spike > 0.0, "40 steps, updates left out on spikes");
     note(drawn.misfit_at_step > 0, "quanta that don't fit, planted");

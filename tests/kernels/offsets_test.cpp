@@ -54,14 +54,15 @@ TEST_P(KernelOffsets, ElementwiseAndReductions) {
         const float* p = a.data();
         return Numbers{lane_sum<float>(n, [&](Index i) { return p[i] * p[i]; }), lane_max(p, n)};
     });
-    expect_one_result("update", n, [&](Index offset) {
-        Shifted<float> g(offset, x), w(offsets - 1 - offset, y), m(offset, n), v(offset, n);
-        UpdateRule rule{OptimizerConfig{}, 1e-2, 3};
-        update_elements(rule, true, n, g.data(), w.data(), m.data(), v.data());
-        rule.config.kind = OptimizerKind::sgd;
-        update_elements(rule, true, n, g.data(), w.data(), nullptr, nullptr);
-        return joined({w.values(), m.values(), v.values()});
-    });
+    for (const OptimizerFacts& facts : optimizers())
+        expect_one_result(facts.name, n, [&](Index offset) {
+            Shifted<float> g(offset, x), w(offsets - 1 - offset, y), m(offset, n), v(offset, n);
+            UpdateRule rule{OptimizerConfig{}, 1e-2, 3};
+            rule.config.kind = facts.kind;
+            for (int repeat = 0; repeat < 2; ++repeat)
+                update_elements(rule, true, n, g.data(), w.data(), m.data(), v.data());
+            return joined({w.values(), m.values(), v.values()});
+        });
 }
 
 TEST_P(KernelOffsets, Rows) {

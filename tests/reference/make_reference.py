@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reference values from PyTorch for evengrad's tests: writes gpt.h5 and optimizer.h5.
+"""Reference values from PyTorch for evengrad's tests: writes gpt.h5, optimizer.h5 and schedule.h5.
 
 Rerun it with PyTorch 1.13, h5py and NumPy (Debian 12: python3-torch, python3-h5py):
 
@@ -19,9 +19,15 @@ attn.qkv are all of q, then k, then v, with each one's heads contiguous.
     loss = sum_n weights[n] * cross_entropy(logits[n], targets[n]), not divided by anything.
     Root attributes hold the configuration.
 
-optimizer.h5: ten steps of torch.optim.AdamW and torch.optim.SGD over 50 parameters.
-    /adamw, /sgd: gradients f64[10, 50], parameters f64[11, 50] (row 0 before the first step),
-    lr f64[10] (used in each step); attributes hold the settings.
+optimizer.h5: twenty steps of each of torch.optim's optimizers over 24 parameters, once with weight
+decay, once (NAME_plain) without and with other settings.
+    /gradients f64[20, 24], /start f64[24], /shape f64[20]: what all have in common
+    /NAME/parameters f64[20, 24]: after each step; its learning rate was base_lr * shape.
+    Attributes of /NAME hold the settings, betas as beta1 and beta2.
+
+schedule.h5: rates of torch.optim.lr_scheduler's schedules in 30 epochs, from 0.8 down to at least 0.05.
+    /NAME f64[30]
+    /losses f64[30], /plateau, /plateau_cooldown f64[30]: ReduceLROnPlateau's after each loss.
 """
 
 import math
@@ -37,7 +43,8 @@ from torch import nn
 VOCAB_SIZE, SEQ_LENGTH, HIDDEN, FFN, HEADS, LAYERS = 257, 16, 24, 72, 3, 2
 EPSILON = 1e-5
 LENGTHS = [1, 2, 16, 7, 3, 11]
-STEPS, SIZE = 10, 50
+STEPS, SIZE = 20, 24
+PEAK, FLOOR, EPOCHS = 0.8, 0.05, 30
 
 
 class Attention(nn.Module):
@@ -211,7 +218,7 @@ def make_gpt(path):
 def trajectory(make_optimizer, start, gradients, rates):
     parameter = nn.Parameter(torch.from_numpy(start.copy()))
     optimizer = make_optimizer([parameter])
-    rows = [start]
+    rows = []
     for gradient, rate in zip(gradients, rates):
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -234,22 +241,88 @@ def make_optimizer_file(path):
     cosine = 0.1 + 0.45 * (1 + np.cos(np.pi * (step - 2) / (STEPS - 3)))
     shape = np.where(step < 3, (step + 1) / 3, cosine)
 
-    adamw = {"betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
-    sgd = {"weight_decay": 0.01}
+    optim = torch.optim
+    adam = [{"betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1},
+            {"betas": (0.8, 0.999), "eps": 1e-6, "weight_decay": 0.0}]
+    momentum = [{"momentum": 0.9, "weight_decay": 0.01}, {"momentum": 0.5, "weight_decay": 0.0}]
     runs = {
-        "adamw": (lambda p: torch.optim.AdamW(p, lr=0.01, **adamw), 0.01, adamw),
-        "sgd": (lambda p: torch.optim.SGD(p, lr=0.1, **sgd), 0.1, sgd),
+        "sgd": (optim.SGD, 0.1, [{"weight_decay": 0.01}, {"weight_decay": 0.0}]),
+        "momentum": (optim.SGD, 0.02, momentum),
+        "nesterov": (optim.SGD, 0.02, [{**settings, "nesterov": True} for settings in momentum]),
+        "adagrad": (optim.Adagrad, 0.1, [{"eps": 1e-10, "weight_decay": 0.01},
+                                         {"eps": 1e-6, "weight_decay": 0.0}]),
+        "rmsprop": (optim.RMSprop, 0.01, [{"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.01},
+                                          {"alpha": 0.9, "eps": 1e-6, "weight_decay": 0.0}]),
+        "adam": (optim.Adam, 0.01, adam),
+        "adamw": (optim.AdamW, 0.01, adam),
     }
     with h5py.File(path, "w") as file:
-        for name, (make_optimizer, base, settings) in runs.items():
-            rates = base * shape
-            group = file.create_group(name)
-            group.attrs["base_lr"] = np.float64(base)
-            for key, value in settings.items():
-                group.attrs[key] = np.asarray(value, dtype="<f8")
-            write(group, "gradients", gradients)
-            write(group, "parameters", trajectory(make_optimizer, start, gradients, rates))
-            write(group, "lr", rates)
+        write(file, "gradients", gradients)
+        write(file, "start", start)
+        write(file, "shape", shape)
+        for kind, (make, base, variants) in runs.items():
+            for name, settings in zip((kind, kind + "_plain"), variants):
+                group = file.create_group(name)
+                group.attrs["base_lr"] = np.float64(base)
+                for key, value in settings.items():
+                    if key == "betas":
+                        group.attrs["beta1"], group.attrs["beta2"] = map(np.float64, value)
+                    else:
+                        group.attrs[key] = np.float64(value)
+                write(group, "parameters", trajectory(lambda p: make(p, lr=base, **settings), start,
+                                                      gradients, base * shape))
+
+
+def optimizer_of_nothing():
+    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=PEAK)
+
+
+def rates_of(make_scheduler):
+    optimizer = optimizer_of_nothing()
+    scheduler = make_scheduler(optimizer)
+    rates = []
+    for _ in range(EPOCHS):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def plateau_rates(losses, **settings):
+    optimizer = optimizer_of_nothing()
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, min_lr=FLOOR, eps=0.0,
+                                                           **settings)
+    rates = []
+    for loss in losses:
+        scheduler.step(loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def make_schedule_file(path):
+    of = torch.optim.lr_scheduler
+    schedulers = {
+        "step": lambda o: of.StepLR(o, step_size=7, gamma=0.5),
+        "multi_step": lambda o: of.MultiStepLR(o, milestones=[5, 11, 20], gamma=0.5),
+        "exponential": lambda o: of.ExponentialLR(o, gamma=0.92),
+        "linear": lambda o: of.LinearLR(o, 1.0, FLOOR / PEAK, total_iters=25),
+        "cosine": lambda o: of.CosineAnnealingLR(o, T_max=EPOCHS, eta_min=FLOOR),
+        "restarts": lambda o: of.CosineAnnealingWarmRestarts(o, 7, eta_min=FLOOR),
+        "longer_restarts": lambda o: of.CosineAnnealingWarmRestarts(o, 4, 2, eta_min=FLOOR),
+        # (it has no floor)
+        "polynomial": lambda o: of.PolynomialLR(o, total_iters=25, power=2.0),
+    }
+    # A fall that slows down, with noise and a loss that is not a number.
+    random = np.random.RandomState(24)
+    losses = 2.0 + 3.0 * 0.7 ** np.arange(EPOCHS) + 0.01 * random.standard_normal(EPOCHS)
+    losses[4] = np.nan
+    with h5py.File(path, "w") as file:
+        for name, make in schedulers.items():
+            write(file, name, rates_of(make))
+        write(file, "losses", losses)
+        write(file, "plateau", plateau_rates(losses, factor=0.5, patience=2, threshold=0.01))
+        write(file, "plateau_cooldown", plateau_rates(losses, factor=0.5, patience=0,
+                                                      threshold=1e-4, cooldown=3))
 
 
 def main(arguments):
@@ -259,6 +332,7 @@ def main(arguments):
     torch.use_deterministic_algorithms(True)
     make_gpt(directory / "gpt.h5")
     make_optimizer_file(directory / "optimizer.h5")
+    make_schedule_file(directory / "schedule.h5")
 
 
 if __name__ == "__main__":

@@ -111,13 +111,15 @@ TEST(DryRun, CountsTheCheckpointsThatAreThereAtOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DryRunTest,
-                         testing::Combine(testing::Values(OptimizerKind::adamw, OptimizerKind::sgd),
+                         testing::Combine(testing::Values(OptimizerKind::adamw,
+                                                          OptimizerKind::adagrad,
+                                                          OptimizerKind::sgd),
                                           testing::Bool(), testing::Values(0, 1)));
 
 TEST(CheckpointBytes, AreThoseOfTheFile) {
     for (const auto& [layers, hidden, kind] :
          {std::tuple{1, 64, OptimizerKind::adamw}, std::tuple{6, 96, OptimizerKind::adamw},
-          std::tuple{3, 160, OptimizerKind::sgd}, std::tuple{12, 64, OptimizerKind::sgd}}) {
+          std::tuple{3, 160, OptimizerKind::sgd}, std::tuple{12, 64, OptimizerKind::lion}}) {
         const ScratchFolder folder;
         TrainConfig config = test::tiny_config(5);
         config.model.num_layers = layers;
@@ -146,8 +148,8 @@ TEST(CheckpointBytes, AreThoseOfTheFile) {
         if (!root) continue;
         CheckpointState state;
         state.options = options;
-        const std::size_t expected = checkpoint_bytes(
-            trainer.parameters(), kind == OptimizerKind::adamw ? 2 : 0, state, 3000, 0);
+        const std::size_t expected =
+            checkpoint_bytes(trainer.parameters(), moments_of(kind), state, 3000, 0);
         const auto there = static_cast<double>(std::filesystem::file_size(file));
         EXPECT_NEAR(static_cast<double>(expected) / there, 1.0, 0.01)
             << layers << " x " << hidden << ": " << expected << ", file " << there;
