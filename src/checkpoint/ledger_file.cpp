@@ -183,7 +183,8 @@ bool is_ledger_file(const fs::path& file) {
     }
 }
 
-LedgerPart read_ledger(const fs::path& file) {
+LedgerPart read_ledger(const fs::path& file,
+                       const std::function<void(const LedgerPart&)>& examine) {
     const hdf5::File in = hdf5::File::open(file);
     const hdf5::Group root = in.root();
     hdf5::check_root(root, schema_name, schema_major_version);
@@ -194,10 +195,12 @@ LedgerPart read_ledger(const fs::path& file) {
     part.probed_elements = root.get<std::int64_t>("probed_elements");
     part.steps = read_table<LedgerStep>(root, steps_group);
     part.records = read_table<LedgerRecord>(root, records_group);
+    if (examine) examine(part);
     const std::string found = ledger_digest(part);
     if (const auto stored = root.get<std::string>("digest"); found != stored)
         throw Error(fmt::format("{}: its digest is {}, {} was stored: the data is damaged",
-                                file.string(), found, stored));
+                                file.string(), found, stored),
+                    "take the file from a copy of the run, or run it again");
     return part;
 }
 

@@ -74,9 +74,11 @@ std::vector<std::int64_t> ledger_segments(const std::filesystem::path& folder);
 /// Whether the file says that it is a ledger segment.
 bool is_ledger_file(const std::filesystem::path& file);
 
-/// Types, sizes and the digest are checked, not what the numbers mean. @throws Error for a file
-/// that is damaged, incomplete or of another schema.
-LedgerPart read_ledger(const std::filesystem::path& file);
+/// Types, sizes and the digest are checked, not what the numbers mean. `examine` sees the part
+/// before its digest is compared, and may say better than that what is wrong. @throws Error for a
+/// file that is damaged, incomplete or of another schema.
+LedgerPart read_ledger(const std::filesystem::path& file,
+                       const std::function<void(const LedgerPart&)>& examine = {});
 
 /// Writes `part` as new segments of `folder`, which it then is emptied of, file by file. @throws
 /// Error when one can't be written: what is left in `part` isn't on the disk.

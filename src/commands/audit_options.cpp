@@ -3,6 +3,7 @@
 #include <limits>
 #include <set>
 
+#include "commands/outputs.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -56,6 +57,7 @@ void AuditOptions::parse_audit(const std::vector<std::string>& arguments) {
     read(arguments, problems);
     if (help) return;
     if (data.empty()) problems.push_back("--data is missing: what to look at");
+    check_outputs(table, {"json", "output"}, problems);
     if (table.given("resume") && loop.resume.empty())
         problems.push_back("--resume: give a checkpoint or a run's folder");
     constexpr std::int64_t most_batches = 1 << 20;

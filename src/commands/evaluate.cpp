@@ -7,6 +7,7 @@
 #include "base/output_file.hpp"
 #include "base/text.hpp"
 #include "commands/options.hpp"
+#include "commands/outputs.hpp"
 #include "commands/verbs.hpp"
 #include "report/evaluation_report.hpp"
 #include "report/work_bar.hpp"
@@ -51,6 +52,7 @@ EvaluateOptions::EvaluateOptions(const Arguments& arguments, bool root) {
         return;
     }
     if (root) use_log_level(log_level, problems);
+    if (root) check_outputs(table, {"json"}, problems);
     if (checkpoint.empty()) problems.push_back("--checkpoint is missing: what to evaluate");
     if (data.empty()) problems.push_back("--data is missing: what to evaluate on");
     if (ranks_per_node < 0)

@@ -13,6 +13,7 @@
 #include "base/output_file.hpp"
 #include "base/text.hpp"
 #include "commands/options.hpp"
+#include "commands/outputs.hpp"
 #include "commands/prompts.hpp"
 #include "commands/verbs.hpp"
 #include "report/moving_line.hpp"
@@ -65,6 +66,7 @@ GenerateOptions::GenerateOptions(const Arguments& arguments) {
         return;
     }
     use_log_level(log_level, problems);
+    check_outputs(table, {"output"}, problems);
     if (checkpoint.empty()) problems.push_back("--checkpoint is missing: what to generate from");
     try {
         check_utf8(prompt);

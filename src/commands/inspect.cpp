@@ -36,6 +36,7 @@ void print_summary(const CheckpointInfo& info) {
           model.vocab_size);
     print("           {} parameters in {} tensors\n", table.parameter_count(), table.size());
     print("optimizer  {}, {} a parameter\n", info.optimizer, counted(info.moments, "moment"));
+    print("batches    {}\n", info.state.batches);
     print("tokenizer  {}\n", info.state.tokenizer.describe());
     print("state      step {}, epoch {}, {}, seed {}\n", info.state.step, info.state.epoch,
           counted(info.state.updates, "update"), info.state.seed);

@@ -51,8 +51,11 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.section("saving");
     table.add("save", save_, "folder for checkpoints and metrics.jsonl");
     table.add("overwrite", loop.overwrite, true, "replace an earlier run in the --save folder");
-    table.add("resume", resume_, std::string(resume_here),
-              "go on from this checkpoint or run folder; alone: from --save's latest");
+    table.add(
+        "resume", resume_, std::string(resume_here),
+        verb == "train"
+            ? "go on from this checkpoint or run folder; alone: from --save's latest"
+            : "checkpoint or run folder whose weights are looked at; not given: initial ones");
     table.add_list("override", loop.overrides,
                    "options that may differ from the checkpoint's: NAME... of " +
                        fmt::format("{}", fmt::join(overridable_options, ", ")));
@@ -84,7 +87,8 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
               "when the gradient norm is so many standard deviations above the usual, say which "
               "text did it; 0: never");
     table.add("skip-on-spike", train.skip_on_spike,
-              "and leave that update out from so many on; 0: never");
+              "and leave that update out when it is above so many; 0: never. Both begin once "
+              "32 steps are known");
     table.section("evaluation and logs");
     table.add("eval-interval", loop.eval_interval, "steps between evaluations; 0: only at the end");
     table.add("eval-iters", loop.eval_iters,

@@ -1,5 +1,7 @@
 #include "hdf5/publish.hpp"
 
+#include <cerrno>
+
 #include <unistd.h>
 
 #include "base/replace.hpp"
@@ -11,6 +13,8 @@ namespace {
 namespace fs = std::filesystem;
 
 File create_or_remove(const fs::path& target) {
+    std::error_code ignored;
+    if (fs::is_directory(target, ignored)) fail_to("write", target, EISDIR);
     clear_temporary(target);
     try {
         return File::create(temporary_of(target));

@@ -26,7 +26,7 @@ std::vector<std::int64_t> sizes_of_cuts(std::int64_t batch, std::int64_t own) {
 }
 
 /// A quarter, half and three quarters of the sequences are no longer than these; without those that
-/// cut nothing.
+/// cut nothing. If all would, a quarter, half and three quarters of the longest.
 std::vector<std::int64_t> lengths_to_cut_at(std::vector<std::int64_t> loss_tokens) {
     std::erase(loss_tokens, 0);
     std::sort(loss_tokens.begin(), loss_tokens.end());
@@ -34,6 +34,10 @@ std::vector<std::int64_t> lengths_to_cut_at(std::vector<std::int64_t> loss_token
     for (const std::size_t quarter : {1u, 2u, 3u})
         lengths.insert(loss_tokens[quarter * (loss_tokens.size() - 1) / 4]);
     lengths.erase(loss_tokens.back());
+    if (lengths.empty())  // most are as long as the longest
+        for (const std::int64_t quarter : {1, 2, 3})
+            if (const std::int64_t most = quarter * loss_tokens.back() / 4; most > 0)
+                lengths.insert(most);
     return {lengths.begin(), lengths.end()};
 }
 
@@ -188,7 +192,8 @@ void add(Unevenness& to, const Unevenness& from, double share) {
 }
 
 void add(Cut& to, const Cut& from, double share) {
-    to.micro_batch_size = from.micro_batch_size;
+    // (The last batch of an epoch may be short.)
+    to.micro_batch_size = std::max(to.micro_batch_size, from.micro_batch_size);
     to.micro_batches = std::max(to.micro_batches, from.micro_batches);
     add(to.unevenness, from.unevenness, share);
     to.weighed.resize(from.weighed.size(), {"", {0.0, 0.0, 0.0}, 0.0, 0.0, 1.0});

@@ -65,8 +65,8 @@ LossReduction LossReduction::parse(const std::string& text) {
     if (sound) {
         reduction.kind = found->second;
         if (reduction.kind == Kind::constant)
-            sound = read_number(number, reduction.constant) && std::isfinite(reduction.constant) &&
-                    reduction.constant > 0.0;
+            sound = read_number(number, reduction.constant) && reduction.constant >= 1e-12 &&
+                    reduction.constant <= 1e18;
         else if (reduction.kind == Kind::rank_mean)
             sound = read_number(number, reduction.ranks) && reduction.ranks >= 1 &&
                     reduction.ranks <= std::numeric_limits<std::int32_t>::max();
@@ -74,11 +74,11 @@ LossReduction LossReduction::parse(const std::string& text) {
             sound = colon == std::string::npos;
     }
     if (!sound)
-        throw Error(
-            fmt::format("--loss-reduction {}: can be token-mean, sequence-mean, sum, "
-                        "constant:C with C > 0, micro-batch-mean, or rank-mean:R with "
-                        "R from 1 to 2147483647",
-                        text));
+        throw Error(fmt::format(
+            "--loss-reduction {}: can be token-mean, sequence-mean, sum, "
+            "constant:C with C from 1e-12 to 1e18, micro-batch-mean, or rank-mean:R with "
+            "R from 1 to 2147483647",
+            text));
     return reduction;
 }
 

@@ -188,10 +188,17 @@ std::string audit_json(const AuditReport& report) {
         {"seq_length", report.config.train.model.seq_length},
         {"global_batch_size", plan.global_batch_size},
         {"micro_batch_size", plan.micro_batch_size},
+        {"micro_batch_tokens", plan.micro_batch_tokens},
+        {"sequences", plan.sequences == SequenceMode::stream ? "stream" : "documents"},
         {"loss_reduction", plan.reduction.text()},
         {"batches_without_loss", audit.batches_without_loss}};
     for (const DataPart& part : report.data.parts()) json["data"].push_back(part.name());
-    json["mean"] = to_json(audit.mean);
+    // Means over batches; but of what can be counted, all.
+    Json& mean = json["mean"] = to_json(audit.mean);
+    for (const char* name : {"sequences", "loss_tokens"}) {
+        mean[std::string("total_") + name] = mean[name];
+        mean.erase(name);
+    }
     Json& batches = json["batches"] = Json::array();
     for (const AuditedBatch& batch : audit.batches) {
         Json entry{{"step", batch.step}};

@@ -33,6 +33,14 @@ std::vector<std::size_t> those_that(const Cut& cut, const Differs& differs) {
     return chosen;
 }
 
+/// "32", or "8 to 32": the last batch of an epoch may be short.
+std::string sequences_of(const Audit& audit) {
+    const auto [least, most] = std::minmax_element(
+        audit.batches.begin(), audit.batches.end(),
+        [](const AuditedBatch& a, const AuditedBatch& b) { return a.sequences < b.sequences; });
+    return range(least->sequences, most->sequences);
+}
+
 std::string head(const AuditReport& report) {
     const Audit& audit = report.audit;
     const AuditedBatch& mean = audit.mean;
@@ -44,7 +52,7 @@ std::string head(const AuditReport& report) {
         audit.checkpoint.empty() ? fmt::format("initial, seed {}", report.config.train.seed)
                                  : fmt::format("{}, step {}", audit.checkpoint.string(), first - 1),
         audit.parameters, report.data.source(), report.config.train.model.seq_length,
-        audit.batches.size(), audit.batches.front().sequences, range(first, last), mean.loss_tokens,
+        audit.batches.size(), sequences_of(audit), range(first, last), mean.loss_tokens,
         range(mean.unevenness), mean.unevenness.median);
     if (audit.batches_without_loss > 0)
         text += fmt::format("           {} more without any loss token, which give no gradient\n",
@@ -218,8 +226,8 @@ std::string audit_conclusion(const AuditReport& report) {
         text = fmt::format(
             "All sequences of these batches have the same number of loss tokens ({}), so {}",
             range(audit.mean.unevenness),
-            weighed ? fmt::format("there is nothing to see but that {} lets tokens of ranks with "
-                                  "fewer micro-batches weigh {:.3g} times as much as others",
+            weighed ? fmt::format("there is nothing to see but that {} lets some tokens weigh "
+                                  "{:.3g} times as much as others",
                                   weighed->name, weighed->weight_ratio)
                     : std::string("every reduction weighs all tokens of a step alike and there "
                                   "is nothing to see: audit data with uneven completions"));
@@ -227,7 +235,7 @@ std::string audit_conclusion(const AuditReport& report) {
         text = fmt::format(
             "On these batches of {} sequences, cut into micro-batches of {}, every reduction that "
             "was compared weighs all tokens of a step the same",
-            audit.batches.front().sequences, cut.micro_batch_size);
+            sequences_of(audit), cut.micro_batch_size);
     else
         text = fmt::format(
             "On these batches {}, over micro-batches of {} sequences, gives a gradient that is "

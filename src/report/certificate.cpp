@@ -25,6 +25,11 @@ bool same(double a, double b) {
            (std::isnan(a) && std::isnan(b));
 }
 
+/// There was a gradient, and it was not used.
+bool left_out(const LedgerStep& step) {
+    return step.denominator > 0.0 && step.updated == 0;
+}
+
 /// The lines about steps of a metrics.jsonl, in their order.
 class MetricsLines {
   public:
@@ -37,7 +42,20 @@ class MetricsLines {
         first_ = step_;
     }
 
+    /// The first step that it is about; 0: none.
     std::int64_t first() const { return first_; }
+
+    /// After the last step that was compared. @throws Error when the file is there and says nothing
+    /// of steps, or goes back to one of them.
+    void finish(std::int64_t last) {
+        if (!lines_) return;
+        if (first_ == 0 && last > 0)
+            throw Error(fmt::format("{}: has no line about a step", name_));
+        for (; step_ != 0; advance())
+            if (step_ <= last)
+                throw Error(fmt::format("{}, line {}: is about step {}, which was before", name_,
+                                        lines_->number(), step_));
+    }
 
     /// Compares the line of this step, when the file has begun by then.
     void check(const LedgerStep& step, std::span<const LedgerRecord> records, const Fail& fail) {
@@ -69,6 +87,12 @@ class MetricsLines {
         compare("grad_norm", step.grad_norm);
         compare("clipped_grad_norm", step.clipped_grad_norm);
         compare("lr", step.lr);
+        if (const auto skipped = json_.find("skipped"); skipped != json_.end()) {
+            const bool expected = left_out(step);
+            if (*skipped != expected)
+                fail(fmt::format("{}, line {}: \"skipped\" is {}, the ledger has {}", name_,
+                                 lines_->number(), skipped->dump(), expected));
+        }
         advance();
     }
 
@@ -138,6 +162,7 @@ void compare_with_curves(const CheckpointInfo& info, const LedgerStep& step, con
     compare("gradient norm", history.grad_norm[i], step.grad_norm);
     compare("clipped gradient norm", history.clipped_grad_norm[i], step.clipped_grad_norm);
     compare("learning rate", history.lr[i], step.lr);
+    compare("mark of a skipped update", history.skipped[i], left_out(step) ? 1 : 0);
 }
 
 /// The run's loss reduction as its batches are described; "" in old checkpoints.
@@ -172,13 +197,14 @@ Certificate verify_run(const fs::path& path,
         // What comes after the checkpoint is of a run that was killed before the next one.
         if (check.next_step() > last) break;
         const fs::path file = certificate.ledger / ledger_name(segment);
-        const LedgerPart part = read_ledger(file);
-        if (part.steps.empty() || part.steps.back().step != segment)
-            throw Error(fmt::format("{}: ends with step {}, not with that of its name",
-                                    file.string(),
-                                    part.steps.empty() ? 0 : part.steps.back().step));
-        certificate.loss_reduction = part.loss_reduction;
-        check.add(part, file, last);
+        read_ledger(file, [&](const LedgerPart& part) {
+            if (part.steps.empty() || part.steps.back().step != segment)
+                throw Error(fmt::format("{}: ends with step {}, not with that of its name",
+                                        file.string(),
+                                        part.steps.empty() ? 0 : part.steps.back().step));
+            certificate.loss_reduction = part.loss_reduction;
+            check.add(part, file, last);
+        });
         progress(std::min(segment, last), last);
     }
     certificate.facts = check.facts();
@@ -197,16 +223,19 @@ Certificate verify_run(const fs::path& path,
     if (facts.first_step == 1 && facts.updates != info.state.updates)
         throw Error(fmt::format("{}: counts {} updates, the ledger {}", info.path.string(),
                                 info.state.updates, facts.updates));
+    metrics.finish(last);
     return certificate;
 }
 
 Certificate verify_segment(const fs::path& file) {
-    LedgerPart part = read_ledger(file);
-    if (part.steps.empty()) throw Error(fmt::format("{}: has no step", file.string()));
-    part.first_step = part.steps.front().step;
     LedgerCheck check;
-    check.add(part, file);
-    return {file, {}, part.loss_reduction, check.facts(), 0};
+    const LedgerPart read = read_ledger(file, [&](const LedgerPart& part) {
+        if (part.steps.empty()) throw Error(fmt::format("{}: has no step", file.string()));
+        LedgerPart alone = part;
+        alone.first_step = part.steps.front().step;
+        check.add(alone, file);
+    });
+    return {file, {}, read.loss_reduction, check.facts(), 0};
 }
 
 std::string certificate_text(const Certificate& certificate) {

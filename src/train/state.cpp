@@ -48,7 +48,8 @@ std::vector<std::string> TrainConfig::validate() const {
     for (const auto& [name, value] :
          {std::pair{"report-spike", report_spike}, {"skip-on-spike", skip_on_spike}})
         if (!(value >= 0.0 && std::isfinite(value)))
-            problems.push_back(fmt::format("--{} must be at least 0, not {}", name, value));
+            problems.push_back(
+                fmt::format("--{} must be a number, at least 0, not {}", name, value));
     if (stats_interval < 0)
         problems.push_back(
             fmt::format("--stats-interval must be at least 0, not {}", stats_interval));

@@ -87,6 +87,21 @@ refuses 1 3 nowhere -- audit --data train.jsonl --config recipe.ini --resume now
 refuses 1 2 "--seed is 5 in the checkpoint and 6 here" -- \
     audit --data train.jsonl --config recipe.ini --seed 6 --resume run
 refuses 1 2 "nowhere/a.json" -- audit --data train.jsonl --config recipe.ini --json nowhere/a.json
+refuses 2 1 "--json train.jsonl would replace what --data names" -- \
+    audit --data train.jsonl --config recipe.ini --json train.jsonl
+refuses 2 1 "--output run/latest would replace what --resume names" -- \
+    audit --data train.jsonl --config recipe.ini --resume run --output run/latest
+refuses 2 1 "--json a.x would replace what --output names" -- \
+    audit --data train.jsonl --config recipe.ini --json a.x --output a.x
+mkdir folder
+refuses 1 2 "folder: Is a directory" -- \
+    audit --data train.jsonl --config recipe.ini --output folder
+# The last batch of an epoch is short.
+head -n 20 even.jsonl > twenty.jsonl
+succeeds 1 audit --data twenty.jsonl --config recipe.ini --global-batch-size 12 --micro-batch-size 10 \
+    --audit-batches 2
+says "2 of 8 to 12 sequences"
+says "micro-batches of 10 sequences"
 echo '{"text": "no loss at all", "weight": 0}' > masked.jsonl
 refuses 1 2 masked.jsonl "no token carries a loss" -- \
     audit --data masked.jsonl --config recipe.ini --json kept.json

@@ -56,6 +56,8 @@ grep -qE '^masked.jsonl( +[0-9]+){3}( +-){3}$' out || fail "$last: no dashes for
 [ "$(grep -c '"loss": null' all.json)" -ge 1 ] || fail "$last: no null"
 ! grep -qi nan out all.json || fail "$last: NaN"
 
+refuses 2 1 "--json ids.h5 would replace what --data names" -- \
+    evaluate --checkpoint run --data ids.h5 --json ids.h5
 refuses 2 1 "--checkpoint is missing" "--data is missing" -- evaluate
 refuses 2 2 "leave the shares out" -- evaluate --checkpoint run --data held.jsonl:2
 refuses 2 1 "--sequences can be documents, stream" -- \

@@ -106,7 +106,11 @@ forged step-00000040.h5 "f['training/loss/train_loss'][12] *= 1 + 2**-52" \
 forged step-00000040.h5 "f['training/tokens/tokens'][12] += 1" "step 13: " "its number of loss tokens is"
 forged step-00000040.h5 "f['training/grad_norm/before_clip'][12] *= 2" "step 13: " "its gradient norm is"
 forged step-00000040.h5 "f['state/updates'][()] -= 1" "counts 39 updates, the ledger 40"
-forged ledger-00000015.h5 "f['micro_batches/loss'][3] *= 2" "ledger-00000015.h5: its digest is"
+# What is wrong is said before that the digest is wrong; of what follows from nothing, only that.
+forged ledger-00000015.h5 "f['micro_batches/loss'][3] *= 2" "ledger-00000015.h5: step 11: " "its loss is"
+forged ledger-00000015.h5 "f['steps/lr'][3] *= 2" "ledger-00000015.h5: step 14: " "its learning rate is"
+forged ledger-00000015.h5 "f['micro_batches/squared_norm'][3] *= 1 + 2**-40" "ledger-00000015.h5: its digest is"
+forged step-00000040.h5 "f['training/skipped/skipped'][12] = 1" "step 13: " "its mark of a skipped update is 1"
 # changed SED TEXT...: of metrics.jsonl
 changed() {
     local script=$1
@@ -119,6 +123,9 @@ changed() {
 changed '/"step":13,/s/"loss_tokens":/&1/' "ledger-00000015.h5: step 13: " "forged/metrics.jsonl, line 13: \"loss_tokens\" is 1"
 changed '/"step":13,/s/"loss":[0-9.]+/"loss":2.5/' 'forged/metrics.jsonl, line 13: "loss" is 2.5'
 changed '/"step":13,/s/"lr":[-0-9.e]+/"lr":"x"/' 'forged/metrics.jsonl, line 13: "lr" is not a number'
+changed '/"step":13,/s/"skipped":false/"skipped":true/' 'line 13: "skipped" is true, the ledger has false'
+changed '/"step":40,/s/.*/&\n{"step":3,"loss_tokens":9}/' "forged/metrics.jsonl, line" "is about step 3, which was before"
+changed d "forged/metrics.jsonl: has no line about a step"
 changed '/"step":13,/d' "step 13: " "forged/metrics.jsonl, line 13: is about step 14"
 changed '/"step":13,/s/.*/&\n&/' "step 14: " "forged/metrics.jsonl, line 14: is about step 13"
 changed '/"step":40,/,$d' "step 40: " "forged/metrics.jsonl ends before it"

@@ -313,6 +313,7 @@ Options parse(int argc, char** argv) {
     if (options.plant == "nothing") options.plant.clear();
     if (!options.plant.empty() && options.plant != "float-sum")
         throw UsageError("--plant: float-sum or nothing");
+    if (options.cases < 1) throw UsageError("--cases must be at least 1");
     if (options.only_layout >= 0 && options.only_case < 0)
         throw UsageError("--layout needs --case");
     return options;
