@@ -34,7 +34,8 @@ std::vector<std::int64_t> lengths_to_cut_at(std::vector<std::int64_t> loss_token
     for (const std::size_t quarter : {1u, 2u, 3u})
         lengths.insert(loss_tokens[quarter * (loss_tokens.size() - 1) / 4]);
     lengths.erase(loss_tokens.back());
-    if (lengths.empty())  // most are as long as the longest
+    if (lengths.empty() &&
+        loss_tokens.front() < loss_tokens.back())  // most are as long as the longest
         for (const std::int64_t quarter : {1, 2, 3})
             if (const std::int64_t most = quarter * loss_tokens.back() / 4; most > 0)
                 lengths.insert(most);
