@@ -5,11 +5,9 @@
 #include <string>
 #include <vector>
 
-#include <Eigen/Core>
+#include <evengrad/initialization.hpp>
 
 namespace evengrad {
-
-using Index = Eigen::Index;
 
 /// Shape of a GPT (Radford et al., "Language models are unsupervised multitask learners", 2019).
 struct GptConfig {
@@ -19,7 +17,7 @@ struct GptConfig {
     Index num_attention_heads = 4;
     Index seq_length = 128;  ///< longest sequence, tokens; also the number of learned positions
     Index vocab_size = 257;
-    double init_method_std = 0.02;
+    InitConfig init{};
     double dropout = 0.0;  ///< after the embedding, on attention weights, before each residual sum
 
     Index ffn_size() const { return ffn_hidden_size > 0 ? ffn_hidden_size : 4 * hidden_size; }
@@ -42,10 +40,9 @@ struct Tensor {
     Index count = 0;           ///< elements
     Index first_block = 0;     ///< its blocks are first_block .. first_block + block_count - 1
     Index block_count = 0;
-    bool decay = false;          ///< weight decay applies (matrices; not biases and norms)
-    double init_std = 0.0;       ///< normal with this standard deviation, or
-    double init_constant = 0.0;  ///< this value where init_std is 0
-    Index contributions = 1;     ///< addends each element gets from one micro-batch, at most
+    bool decay = false;       ///< weight decay applies (matrices; not biases and norms)
+    Initializer initializer;  ///< what it begins as
+    Index contributions = 1;  ///< addends each element gets from one micro-batch, at most
 };
 
 /// A run of at most 65,536 elements of one tensor: the unit of locks, ownership, norms, optimizer.
@@ -76,7 +73,7 @@ class ParameterTable {
     Index find(const std::string& name) const;
 
   private:
-    Index add(std::string name, std::vector<Index> shape, bool decay, double std, double constant,
+    Index add(std::string name, std::vector<Index> shape, bool decay, Initializer initializer,
               Index contributions = 1);
 
     std::vector<Tensor> tensors_;
@@ -84,8 +81,15 @@ class ParameterTable {
     Index flat_size_ = 0;
 };
 
-/// Initial values of elements [begin, begin + values.size()) of the flat array, `begin` inside
-/// `tensor`. A pure function of seed and element: any rank may fill any part.
+/// Initial values of elements [begin, begin + count) of the flat array, inside `tensor`. A pure
+/// function of seed and element: any rank may fill any part, with the same bits. For a part of an
+/// orthogonal matrix the whole is computed, 2 * count * min(rows, columns) operations in double and
+/// 8 bytes an element.
 void initialize(const Tensor& tensor, std::uint64_t seed, Index begin, float* values, Index count);
+
+/// Part `part` of `parts` of a whole model's initial weights: those of all parts together fill the
+/// flat array, each element once. Orthogonal matrices stay whole. weights: [flat_size]
+void initialize(const ParameterTable& table, std::uint64_t seed, Index part, Index parts,
+                float* weights);
 
 }  // namespace evengrad

@@ -1,6 +1,7 @@
 #include "commands/train_options.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -12,6 +13,14 @@ namespace evengrad {
 namespace {
 
 constexpr const char* resume_here = "SAVE";
+
+/// Names in the order of the enumeration, for choose().
+template <class Enum, std::size_t Count>
+std::vector<std::pair<const char*, Enum>> choices_of(const std::array<const char*, Count>& names) {
+    std::vector<std::pair<const char*, Enum>> choices;
+    for (std::size_t i = 0; i < Count; ++i) choices.emplace_back(names[i], static_cast<Enum>(i));
+    return choices;
+}
 
 }  // namespace
 
@@ -67,7 +76,7 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
               "save and exit with code 3 before rank 0's process is this old; 0: no limit");
     table.section("model");
     add_model_options(table, model);
-    table.add("init-method-std", model.init_method_std, "standard deviation of initial weights");
+    add_init_options();
     table.add("dropout", model.dropout, "probability of dropping an activation");
     table.add("seed", train.seed, "of initial weights, order of data, dropout; below 2^56");
     table.section("batches");
@@ -113,6 +122,7 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.add_rivals("valid-data", "valid-fraction");
     table.add_rivals("resume", "overwrite");
     table.add_rivals("print-config", "dry-run");
+    say_what_init_uses();
     table.means_nothing_without({"eval-interval", "eval-iters", "early-stop-patience"},
                                 {"valid-data", "valid-fraction"});
     table.means_nothing_without({"early-stop-patience"}, {"eval-interval"});
@@ -122,6 +132,40 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.means_nothing_without({"keep-every"}, {"save-interval"});
     table.only_on_command_line(
         {"help", "config", "print-config", "dry-run", "overwrite", "resume", "override"});
+}
+
+void TrainOptions::add_init_options() {
+    InitConfig& init = train.model.init;
+    table.add("init", init_,
+              fmt::format("initial weights of linear layers: {}; embeddings are always normal",
+                          fmt::join(init_scheme_names, ", ")));
+    table.add("init-method-std", init.std,
+              "standard deviation of normal, of truncated-normal (at two of it), of gpt2 (before a "
+              "residual sum 1/sqrt(2 num-layers) of it) and of embeddings");
+    table.add("init-bound", init.bound, "of uniform: from -B to B; 0: 1/sqrt(inputs of the layer)");
+    table.add("init-constant", init.constant, "of constant: the value");
+    table.add("init-distribution", init_distribution_, "of lecun, xavier, he: normal or uniform");
+    table.add("init-fan", init_fan_,
+              "what lecun and he divide by: in, out or average (as xavier does)");
+    table.add("init-gain", init.gain,
+              fmt::format("factor of lecun, xavier, he, orthogonal: paper (he sqrt 2, others 1), "
+                          "activation (by what follows the layer), {}, leaky-relu:SLOPE, a number",
+                          fmt::join(activation_names, ", ")));
+}
+
+void TrainOptions::say_what_init_uses() {
+    const auto only_with = [&](const char* option, const std::vector<std::string>& schemes) {
+        std::vector<std::string> others;
+        for (const char* name : init_scheme_names)
+            if (std::find(schemes.begin(), schemes.end(), name) == schemes.end())
+                others.emplace_back(name);
+        table.means_nothing_with({option}, "init", others);
+    };
+    only_with("init-bound", {"uniform"});
+    only_with("init-constant", {"constant"});
+    only_with("init-distribution", {"lecun", "xavier", "he"});
+    only_with("init-fan", {"lecun", "he"});
+    only_with("init-gain", {"lecun", "xavier", "he", "orthogonal"});
 }
 
 void TrainOptions::read(const std::vector<std::string>& arguments,
@@ -205,6 +249,13 @@ std::string TrainOptions::changes_since(const std::string& recipe) const {
 void TrainOptions::interpret(std::vector<std::string>& problems) {
     choose("sequences", sequences_, train.plan.sequences,
            {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}}, problems);
+    InitConfig& init = train.model.init;
+    choose("init", init_, init.scheme, choices_of<InitScheme>(init_scheme_names), problems);
+    choose("init-distribution", init_distribution_, init.distribution,
+           choices_of<InitDistribution>(init_distribution_names), problems);
+    choose("init-fan", init_fan_, init.fan, choices_of<InitFan>(init_fan_names), problems);
+    if (init.scheme == InitScheme::constant && !table.given("init-constant"))
+        problems.push_back("--init constant: --init-constant is missing");
     optimizer_.interpret(train.optimizer, train.schedule, problems);
     try {
         train.plan.reduction = LossReduction::parse(loss_reduction_);

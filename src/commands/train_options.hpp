@@ -57,9 +57,13 @@ struct TrainOptions {
     void decide_the_rest();
 
   private:
+    void add_init_options();
+    void say_what_init_uses();  ///< which of them mean something, by --init
+
     OptimizerOptions optimizer_;
     std::string config_, sequences_ = "documents";
     std::string loss_reduction_ = "token-mean";
+    std::string init_ = "gpt2", init_distribution_ = "normal", init_fan_ = "in";
     std::string save_, resume_, log_level_ = "info";
 };
 

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "base/aligned.hpp"
-#include "base/philox.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/model.hpp>
 
@@ -30,9 +29,8 @@ std::vector<std::string> GptConfig::validate() const {
     if (!(dropout >= 0.0 && dropout < 1.0))
         problems.push_back(
             fmt::format("--dropout must be at least 0 and below 1, not {}", dropout));
-    if (!(init_method_std > 0.0 && init_method_std < 100.0))
-        problems.push_back(fmt::format("--init-method-std must be above 0 and below 100, not {}",
-                                       init_method_std));
+    const std::vector<std::string> more = init.validate();
+    problems.insert(problems.end(), more.begin(), more.end());
     return problems;
 }
 
@@ -47,34 +45,39 @@ double GptConfig::training_flops(Index length, Index loss_rows) const {
 
 ParameterTable::ParameterTable(const GptConfig& config) {
     const Index c = config.hidden_size, f = config.ffn_size();
-    const double std = config.init_method_std;
-    // Radford et al. 2019: residual projections scaled by 1/sqrt(residual layers).
-    const double residual_std = std / std::sqrt(2.0 * static_cast<double>(config.num_layers));
+    const InitConfig& init = config.init;
+    constexpr auto constant = Initializer::Kind::constant;
+    const Initializer embedding{Initializer::Kind::normal, init.std};
     const auto norm = [&](const std::string& name) {
-        add(name + ".weight", {c}, false, 0.0, 1.0);
-        add(name + ".bias", {c}, false, 0.0, 0.0);
+        add(name + ".weight", {c}, false, {constant, 1.0});
+        add(name + ".bias", {c}, false, {constant, 0.0});
     };
-    const auto linear = [&](const std::string& name, Index out, Index in, double weight_std) {
-        add(name + ".weight", {out, in}, true, weight_std, 0.0);
-        add(name + ".bias", {out}, false, 0.0, 0.0);
+    // `residual`: whether its output is added to the residual stream.
+    const auto linear = [&](const std::string& name, Index out, Index in, Activation activation,
+                            bool residual) {
+        Initializer initializer = initializer_of(init, out, in, activation);
+        if (residual && init.scheme == InitScheme::gpt2)
+            initializer.scale /= std::sqrt(2.0 * static_cast<double>(config.num_layers));
+        add(name + ".weight", {out, in}, true, initializer);
+        add(name + ".bias", {out}, false, {constant, 0.0});
     };
     // The tied embedding gets two contributions: the head's, and those of the input's rows.
-    add("wte.weight", {config.vocab_size, c}, true, std, 0.0, 2);
-    add("wpe.weight", {config.seq_length, c}, true, std, 0.0);
+    add("wte.weight", {config.vocab_size, c}, true, embedding, 2);
+    add("wpe.weight", {config.seq_length, c}, true, embedding);
     for (Index layer = 0; layer < config.num_layers; ++layer) {
         const std::string block = fmt::format("blocks.{}.", layer);
         norm(block + "ln_1");
-        linear(block + "attn.qkv", 3 * c, c, std);
-        linear(block + "attn.proj", c, c, residual_std);
+        linear(block + "attn.qkv", 3 * c, c, Activation::linear, false);
+        linear(block + "attn.proj", c, c, Activation::linear, true);
         norm(block + "ln_2");
-        linear(block + "mlp.fc", f, c, std);
-        linear(block + "mlp.proj", c, f, residual_std);
+        linear(block + "mlp.fc", f, c, Activation::gelu, false);
+        linear(block + "mlp.proj", c, f, Activation::linear, true);
     }
     norm("ln_f");
 }
 
-Index ParameterTable::add(std::string name, std::vector<Index> shape, bool decay, double std,
-                          double constant, Index contributions) {
+Index ParameterTable::add(std::string name, std::vector<Index> shape, bool decay,
+                          Initializer initializer, Index contributions) {
     Index count = 1;
     for (const Index extent : shape) count *= extent;
     Tensor tensor{std::move(name),
@@ -84,8 +87,7 @@ Index ParameterTable::add(std::string name, std::vector<Index> shape, bool decay
                   static_cast<Index>(blocks_.size()),
                   0,
                   decay,
-                  std,
-                  constant,
+                  initializer,
                   contributions};
     for (Index begin = 0; begin < count; begin += block_size)
         blocks_.push_back({size(), flat_size_ + begin, std::min(block_size, count - begin)});
@@ -111,27 +113,6 @@ Index ParameterTable::find(const std::string& name) const {
     for (Index t = 0; t < size(); ++t)
         if ((*this)[t].name == name) return t;
     throw Error(fmt::format("there is no tensor '{}' in this model", name));
-}
-
-void initialize(const Tensor& tensor, std::uint64_t seed, Index begin, float* values, Index count) {
-    if (tensor.init_std == 0.0) {
-        std::fill_n(values, count, static_cast<float>(tensor.init_constant));
-        return;
-    }
-    const Philox philox(seed, RandomPurpose::initialization);
-    // Four numbers a draw, counted over the flat array, so that tensors never share one.
-    for (Index i = begin; i < begin + count;) {
-        const auto draw = static_cast<std::uint64_t>(i / 4);
-        const auto words =
-            philox(static_cast<std::uint32_t>(draw), static_cast<std::uint32_t>(draw >> 32));
-        const auto first = normal_pair(words[0], words[1]);
-        const auto second = normal_pair(words[2], words[3]);
-        const double normal[4] = {first[0], first[1], second[0], second[1]};
-        do {
-            *values++ = static_cast<float>(tensor.init_std * normal[i % 4]);
-            ++i;
-        } while (i % 4 != 0 && i < begin + count);
-    }
 }
 
 }  // namespace evengrad

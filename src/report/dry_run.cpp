@@ -205,6 +205,7 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
 
     run.kinds = kinds_of(table);
     run.parameters = table.parameter_count();
+    run.initialization = describe(config.model.init);
     run.memory = memory_of(topology, ownership, table, moments, largest_node, seen.scratch);
     for (int rank = 0; rank < world.size(); ++rank)
         run.moments_per_rank =
@@ -278,6 +279,7 @@ std::string dry_run_text(const DryRun& run) {
     for (const DryRun::Kind& kind : run.kinds)
         text += fmt::format("           {:<32} {:>12} in {}\n", kind.name, kind.parameters,
                             counted(kind.tensors, "tensor"));
+    text += fmt::format("           linear layers begin as {}\n", run.initialization);
     text += memory_lines(run);
     const auto iters = static_cast<double>(run.train_iters);
     text += fmt::format(

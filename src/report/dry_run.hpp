@@ -25,6 +25,7 @@ struct DryRun {
     };
     std::vector<Kind> kinds;  ///< of tensors
     std::int64_t parameters = 0;
+    std::string initialization;  ///< of linear layers
 
     /// Of the node with most ranks, bytes.
     int ranks_of_node = 1;

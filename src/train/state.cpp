@@ -117,14 +117,8 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
     reserve_scratch();
 
     // Each rank of a node initializes its share: the values are functions of seed and element.
-    const auto blocks = static_cast<Index>(table.blocks().size());
-    const Index rank = topology.node().rank(), ranks = topology.node().size();
-    for (Index b = blocks * rank / ranks; b < blocks * (rank + 1) / ranks; ++b) {
-        const Block& block = table.blocks()[static_cast<std::size_t>(b)];
-        const Tensor& tensor = table[block.tensor];
-        initialize(tensor, config.seed, block.begin, store.weights().data() + block.begin,
-                   block.count);
-    }
+    const Communicator& node = topology.node();
+    initialize(table, config.seed, node.rank(), node.size(), store.weights().data());
     store.barrier();
 }
 

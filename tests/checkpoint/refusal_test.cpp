@@ -193,6 +193,8 @@ TEST_F(Refusal, HostileSizesAreRefusedBeforeAnythingIsAllocated) {
     EXPECT_TRUE(contains(with_config("hidden_size", "-32"), {"--hidden-size"}));
     EXPECT_TRUE(contains(with_config("num_layers", "1e300"), {"num_layers"}));
     EXPECT_TRUE(contains(with_config("dropout", "'much'"), {"config"}));
+    EXPECT_TRUE(contains(with_config("init", "'magic'"), {"'init' can be zeros, ", "not 'magic'"}));
+    EXPECT_TRUE(contains(with_config("init_gain", "'-1'"), {"--init-gain -1: can be paper"}));
     EXPECT_TRUE(contains(with_config("num_attention_heads", "7"), {"--num-attention-heads"}));
     // Datasets of enormous size that take no room in the file.
     EXPECT_TRUE(contains(edited("del f['training/step']\n"

@@ -12,7 +12,10 @@ for ranks in 0 1 3; do
     says "dry run for $((ranks > 1 ? ranks : 1)) rank"
 done
 says "at most 3 on disk at once"
+succeeds 2 "${good[@]}" --ranks-per-node 1 --dry-run --init he --init-gain 0.5
+says "linear layers begin as he (normal, fan in, gain 0.5)"
 succeeds 2 "${good[@]}" --ranks-per-node 1 --dry-run
+says "linear layers begin as gpt2 (std 0.02)"
 says "dry run for 2 ranks on 2 nodes"
 cp out dry
 

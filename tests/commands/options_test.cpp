@@ -288,6 +288,12 @@ class RandomRun {
         maybe("valid-fraction", real, 2);
         maybe("dropout", real, 3);
         maybe("init-method-std", real, 3);
+        maybe("init", {"gpt2", "uniform", "constant", "he", "xavier", "orthogonal"}, 4);
+        maybe("init-bound", real, 1);
+        maybe("init-constant", real, 2);
+        maybe("init-distribution", {"normal", "uniform"}, 2);
+        maybe("init-fan", {"in", "out", "average"}, 1);
+        maybe("init-gain", {"paper", "activation", "leaky-relu:0.2", "0.5"}, 2);
         maybe("num-layers", whole, 3);
         maybe("hidden-size", {"12", "24", "120"}, 3);
         maybe("num-attention-heads", {"1", "2", "4"}, 3);

@@ -40,6 +40,21 @@ cp out resumed.ini
 succeeds 1 train --config resumed.ini --save fourth
 [ "$(digest_of fourth)" = "$digest" ] || fail "the recipe of a resumed run gives another run"
 
+# Initial weights: the choice is kept with the run; a resumed run has weights, and chooses none.
+succeeds 2 "${run_options[@]}" --save xavier --init xavier --init-distribution uniform
+[ "$(digest_of xavier)" != "$digest" ] || fail "--init xavier changes nothing"
+succeeds 0 inspect xavier --print-config
+for line in init=xavier init-distribution=uniform init-gain=paper; do
+    [ "$(grep -cF -e "$line " out)" = 1 ] || fail "$last: '$line' is not in it once"
+done
+! grep -qE '^init-(fan|bound|constant)=' out || fail "$last: options without a meaning are in it"
+/usr/bin/python3 -c 'import h5py, json; print(json.loads(h5py.File("xavier/latest")["model/config/data"][()])["init"])' |
+    grep -qx xavier || fail "not in the model's configuration"
+succeeds 1 "${run_options[@]}" --save again --resume xavier/step-00000002.h5
+[ "$(digest_of again)" = "$(digest_of xavier)" ] || fail "resumed with another --init: another digest"
+grep -qF -e '--init xavier -> gpt2, --init-distribution uniform -> normal' err ||
+    fail "$last: the change isn't said: $(cat err)"
+
 # Texts of a checkpoint that anybody may have made don't move the cursor.
 cp first/latest hostile.h5
 /usr/bin/python3 - << 'PYTHON'

@@ -20,7 +20,7 @@ GptConfig draw_model(Draw& draw) {
     model.hidden_size = model.num_attention_heads * draw.one_of<Index>({2, 4, 7, 8, 12, 16});
     model.ffn_hidden_size = draw.chance(0.5) ? 0 : draw.skewed(4, 100);
     model.seq_length = draw.skewed(2, 64);
-    model.init_method_std = draw.one_of({0.02, 0.05, 0.3});
+    model.init.std = draw.one_of({0.02, 0.05, 0.3});
     model.dropout = draw.one_of({0.0, 0.0, 0.1, 0.5});
     return model;
 }
@@ -210,10 +210,10 @@ std::vector<std::string> describe(const FuzzCase& drawn) {
             files.push_back(file.name + (file.share > 0.0 ? fmt::format(":{}", file.share) : ""));
     return {
         fmt::format("{} layers x {}, {} heads, MLP {}, sequences of {}, vocabulary {}, dropout {}, "
-                    "init std {}",
+                    "init {}",
                     model.num_layers, model.hidden_size, model.num_attention_heads,
                     model.ffn_size(), model.seq_length, model.vocab_size, model.dropout,
-                    model.init_method_std),
+                    evengrad::describe(model.init)),
         fmt::format("{}, tokenizer {}, {}", fmt::join(files, " "), drawn.data.tokenizer,
                     plan.sequences == SequenceMode::stream ? "stream" : "documents"),
         fmt::format("loss reduction {}, global batches of {}, micro-batches of {} {}; seed {}",

@@ -96,7 +96,7 @@ AlignedBuffer<T> lively_weights(const ParameterTable& table, std::uint32_t strea
     AlignedBuffer<T> weights(table.flat_size());
     const Philox philox(11, RandomPurpose::test);
     for (const Tensor& tensor : table.tensors()) {
-        const bool gain = tensor.init_constant == 1.0;
+        const bool gain = tensor.shape.size() == 1 && tensor.initializer.scale == 1.0;
         for (Index i = tensor.offset; i < tensor.offset + tensor.count; ++i) {
             const auto words = philox(static_cast<std::uint32_t>(i), stream);
             const double normal = normal_pair(words[0], words[1])[0];

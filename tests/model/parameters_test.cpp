@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "hdf5/scratch_folder.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/model.hpp>
 
@@ -53,55 +54,94 @@ TEST(ParameterTable, OnlyMatricesDecay) {
     EXPECT_THROW(table.find("nothing"), Error);
 }
 
-TEST(Initialize, IsAFunctionOfTheElement) {
-    const ParameterTable table(config());
-    const Tensor& tensor = table[table.find("wte.weight")];
-    std::vector<float> whole(static_cast<std::size_t>(tensor.count)), pieces(whole.size());
-    initialize(tensor, 42, tensor.offset, whole.data(), tensor.count);
-    Index begin = 0;
-    for (Index size = 1; begin < tensor.count; size = size * 3 + 1) {
-        const Index count = std::min(size, tensor.count - begin);
-        initialize(tensor, 42, tensor.offset + begin, pieces.data() + begin, count);
-        begin += count;
-    }
-    EXPECT_EQ(whole, pieces);
-    initialize(tensor, 43, tensor.offset, pieces.data(), tensor.count);
-    EXPECT_NE(whole, pieces);
-}
-
-TEST(Initialize, HasTheStandardDeviationsOfGpt2) {
-    const ParameterTable table(config());
-    const auto deviation = [&](const char* name) {
-        const Tensor& tensor = table[table.find(name)];
-        std::vector<float> values(static_cast<std::size_t>(tensor.count));
-        initialize(tensor, 1, tensor.offset, values.data(), tensor.count);
-        double sum = 0.0, squares = 0.0;
-        for (const float v : values) {
-            sum += static_cast<double>(v);
-            squares += static_cast<double>(v) * static_cast<double>(v);
-        }
-        const auto n = static_cast<double>(values.size());
-        EXPECT_NEAR(sum / n, 0.0, 4.0 * 0.02 / std::sqrt(n)) << name;
-        return std::sqrt(squares / n);
-    };
-    EXPECT_NEAR(deviation("blocks.1.attn.qkv.weight"), 0.02, 4e-4);
-    EXPECT_NEAR(deviation("blocks.1.mlp.proj.weight"), 0.02 / std::sqrt(6.0), 2e-4);
-    EXPECT_NEAR(deviation("blocks.1.attn.proj.weight"), 0.02 / std::sqrt(6.0), 3e-4);
-    const Tensor& gain = table[table.find("ln_f.weight")];
-    float value = 0.0f;
-    initialize(gain, 1, gain.offset, &value, 1);
-    EXPECT_EQ(value, 1.0f);
-}
-
 TEST(GptConfig, ReportsAllProblemsTogether) {
     GptConfig bad;
     bad.num_layers = 0;
     bad.hidden_size = 30;
     bad.num_attention_heads = 4;
     bad.dropout = 1.0;
-    bad.init_method_std = std::nan("");
+    bad.init.std = std::nan("");
     EXPECT_EQ(bad.validate().size(), 4u);
     EXPECT_TRUE(config().validate().empty());
+}
+
+TEST(Gain, IsThatOfCalculateGain) {
+    // torch.nn.init.calculate_gain, as documented.
+    const std::vector<std::pair<const char*, double>> table = {
+        {"linear", 1.0},          {"sigmoid", 1.0},
+        {"tanh", 5.0 / 3.0},      {"relu", std::sqrt(2.0)},
+        {"selu", 0.75},           {"leaky-relu", std::sqrt(2.0 / 1.0001)},
+        {"gelu", std::sqrt(2.0)}, {"leaky-relu:0.2", std::sqrt(2.0 / 1.04)},
+        {"leaky-relu:1", 1.0},    {"1.75", 1.75},
+        {"1e-3", 0.001},          {"1000", 1000.0}};
+    for (const auto& [text, gain] : table) {
+        const InitConfig init{.scheme = InitScheme::he, .gain = text};
+        EXPECT_DOUBLE_EQ(gain_of(init, Activation::tanh), gain) << text;
+        EXPECT_TRUE(init.validate().empty()) << text;
+    }
+    const auto papers = [](InitScheme scheme) {
+        return gain_of({.scheme = scheme}, Activation::tanh);
+    };
+    EXPECT_DOUBLE_EQ(papers(InitScheme::he), std::sqrt(2.0));
+    for (const InitScheme scheme : {InitScheme::lecun, InitScheme::xavier, InitScheme::orthogonal})
+        EXPECT_EQ(papers(scheme), 1.0) << init_scheme_names[static_cast<std::size_t>(scheme)];
+}
+
+TEST(Gain, CanFollowTheActivationBehindEachLayer) {
+    for (const InitScheme scheme :
+         {InitScheme::lecun, InitScheme::xavier, InitScheme::he, InitScheme::orthogonal}) {
+        const InitConfig init{.scheme = scheme, .gain = "activation"};
+        const auto scale = [&](Activation activation) {
+            return initializer_of(init, 30, 20, activation).scale;
+        };
+        EXPECT_DOUBLE_EQ(scale(Activation::tanh) / scale(Activation::linear), 5.0 / 3.0);
+        EXPECT_DOUBLE_EQ(scale(Activation::selu) / scale(Activation::sigmoid), 0.75);
+        // In the transformer GELU is behind mlp.fc only. (Of equal shape: no bias by fans.)
+        GptConfig model = config();
+        model.ffn_hidden_size = model.hidden_size;
+        model.init = init;
+        const ParameterTable table(model);
+        const auto scale_of = [&](const char* tensor) {
+            return table[table.find(tensor)].initializer.scale;
+        };
+        const double linear = scale_of("blocks.0.attn.proj.weight");
+        EXPECT_DOUBLE_EQ(scale_of("blocks.0.mlp.fc.weight"), std::sqrt(2.0) * linear);
+        EXPECT_DOUBLE_EQ(scale_of("blocks.2.mlp.proj.weight"), linear);
+    }
+}
+
+TEST(InitConfig, ReportsWhatMakesNoSense) {
+    const auto problem = [](const InitConfig& init) {
+        const std::vector<std::string> problems = init.validate();
+        return problems.size() == 1 ? problems.front()
+                                    : fmt::format("{} problems", problems.size());
+    };
+    const double nan = std::nan("");
+    EXPECT_EQ(problem({}), "0 problems");
+    EXPECT_TRUE(contains(problem({.std = 0.0}), {"--init-method-std must be above 0 and below"}));
+    EXPECT_TRUE(contains(problem({.std = nan}), {"--init-method-std", "not nan"}));
+    EXPECT_TRUE(contains(problem({.bound = -1.0}), {"--init-bound must be at least 0", "not -1"}));
+    EXPECT_TRUE(contains(problem({.bound = nan}), {"--init-bound"}));
+    EXPECT_TRUE(contains(problem({.constant = nan}), {"--init-constant"}));
+    for (const char* gain : {"", "0", "-1", "nan", "inf", "1001", "2x", "Paper", "softmax",
+                             "leaky-relu:", "leaky-relu:x", "leaky-relu:nan", "tanh:1"})
+        EXPECT_TRUE(
+            contains(problem({.gain = gain}),
+                     {fmt::format("--init-gain {}: can be paper, activation", gain).c_str()}))
+            << gain;
+    EXPECT_EQ(InitConfig({.std = nan, .bound = nan, .constant = nan, .gain = ""}).validate().size(),
+              4u);
+}
+
+TEST(InitConfig, IsDescribedByWhatItUses) {
+    EXPECT_EQ(describe(InitConfig{}), "gpt2 (std 0.02)");
+    EXPECT_EQ(describe({.scheme = InitScheme::zeros}), "zeros");
+    EXPECT_EQ(describe({.scheme = InitScheme::constant, .constant = 0.5}), "constant (0.5)");
+    EXPECT_EQ(describe({.scheme = InitScheme::uniform}), "uniform (bound 1/sqrt(fan-in))");
+    EXPECT_EQ(describe({.scheme = InitScheme::xavier}), "xavier (normal, gain paper)");
+    EXPECT_EQ(describe({.scheme = InitScheme::he, .fan = InitFan::out, .gain = "relu"}),
+              "he (normal, fan out, gain relu)");
+    EXPECT_EQ(describe({.scheme = InitScheme::orthogonal, .gain = "1.5"}), "orthogonal (gain 1.5)");
 }
 
 }  // namespace

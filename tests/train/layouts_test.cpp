@@ -208,6 +208,26 @@ TEST(Layouts, StatisticsChangeNothingAndAreOnlyThereWhenAskedFor) {
     EXPECT_EQ(digests.size(), 1u);
 }
 
+TEST(Layouts, InitialWeightsOfEachKindAreTheSame) {
+    std::set<std::string> digests;
+    for (const InitScheme scheme :
+         {InitScheme::uniform, InitScheme::truncated_normal, InitScheme::orthogonal}) {
+        TrainConfig config = tiny_config(3);
+        config.model.init.scheme = scheme;
+        std::string expected;
+        for (const Layout& layout : layouts()) {
+            config.ranks_per_node = layout.ranks_per_node;
+            const std::string digest = on_ranks(layout.ranks, [&](const Communicator& ranks) {
+                return Trainer(ranks, config, nullptr).digest();
+            });
+            if (expected.empty()) expected = digest;
+            EXPECT_EQ(digest, expected) << name(layout) << ", " << describe(config.model.init);
+        }
+        digests.insert(expected);
+    }
+    EXPECT_EQ(digests.size(), 3u);
+}
+
 TEST(Layouts, AnotherSeedOrDropoutGivesAnotherDigest) {
     const Dataset data{uneven_documents(60, 60)};
     std::set<std::string> digests;

@@ -128,7 +128,7 @@ TEST(ResumeCheck, WithoutDataThereAreNoneToCompare) {
 
 TEST(ResumeCheck, WhatOnlyAFreshRunUsesMayChange) {
     Resume resume;
-    resume.config.model.init_method_std = 0.5;
+    resume.config.model.init.std = 0.5;
     resume.check();
 }
 

@@ -47,7 +47,7 @@ inline TrainConfig tiny_config(std::int64_t train_iters) {
                     .num_attention_heads = 2,
                     .seq_length = 96,
                     .vocab_size = 2100,
-                    .init_method_std = 0.05,
+                    .init = {.std = 0.05},
                     .dropout = 0.1};
     config.plan.seq_length = 96;
     config.plan.global_batch_size = 24;
