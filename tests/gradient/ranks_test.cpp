@@ -16,8 +16,9 @@ constexpr bool can_normalize =
     std::is_invocable_v<decltype(&MeanGradient::normalize), Sum, const ParameterTable&,
                         const QuantumTable&, Denominator, std::uint64_t, const Communicator&>;
 template <class Gradient>
-constexpr bool can_update = std::is_invocable_v<decltype(&Optimizer::update), Optimizer&, Gradient,
-                                                double, double, std::int64_t, std::span<float>>;
+constexpr bool can_update =
+    std::is_invocable_v<decltype(&Optimizer::update), Optimizer&, Gradient, double, double,
+                        std::int64_t, std::span<float>, UpdateObserver*>;
 TEST(Types, R5LocalGlobalAndNormalizedCanNotBeMixedUp) {
     static_assert(std::is_invocable_v<decltype(&GlobalSum::reduce), const NodeSum&, const Topology&,
                                       const Ownership&, std::span<const char>, std::int64_t>);
