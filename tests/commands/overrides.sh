@@ -59,7 +59,7 @@ refuses 2 0 "--override lr: can be data, seed, dropout, sequences, global-batch-
 
 # Everything else may change, and is said.
 succeeds 2 "${good[@]}" --save new --resume $first --lr 0.001 --weight-decay 0 --train-iters 6
-text="info: changed since the checkpoint: --save run -> new, --save-interval 2 -> 0, --train-iters 4 -> 6, --lr 0.003 -> 0.001, --weight-decay 0.1 -> 0"
+text="info: changed since the checkpoint: --save run -> new, --save-interval 2 -> 0, --train-iters 4 -> 6, --weight-decay 0.1 -> 0, --lr 0.003 -> 0.001"
 grep -qF -e "$text" err || { fail "$last: '$text' isn't said"; cat err; }
 succeeds 2 "${good[@]}" --save run --resume $first --save-interval 2
 [ ! -s err ] || fail "$last: says something of the same run: $(cat err)"
