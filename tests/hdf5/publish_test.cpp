@@ -121,10 +121,10 @@ TEST(HdfPublish, FailuresSayWhy) {
     const ScratchFolder folder;
     EXPECT_TRUE(contains(message_of<Error>([&] { PublishedFile(folder / "none/a.h5"); }),
                          {"a.h5.tmp: No such file or directory"}));
-    // The target is a folder: everything is written, and cannot take its place.
+    // The target is a folder: said before anything is written.
     fs::create_directories(folder / "b.h5/inside");
     EXPECT_TRUE(contains(message_of<Error>([&] { publish_number(folder / "b.h5", 1); }),
-                         {"cannot replace"}));
+                         {"cannot write", "b.h5", "Is a directory"}));
     EXPECT_FALSE(fs::exists(folder / "b.h5.tmp"));
     // An object of the file is still in use.
     PublishedFile file(folder / "c.h5");
