@@ -6,6 +6,17 @@
 
 namespace evengrad {
 
+namespace {
+
+/// Samples and histograms that are kept of so many recorded steps, at most.
+std::pair<std::size_t, std::size_t> samples_kept(std::int64_t recorded_steps) {
+    const auto recorded = static_cast<std::size_t>(recorded_steps);
+    return {std::min(recorded, StatisticsHistory::most_samples),
+            std::min(recorded, StatisticsHistory::most_histograms)};
+}
+
+}  // namespace
+
 std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const CheckpointState& state,
                              std::int64_t steps, std::int64_t evaluations) {
     // Measured: what headers, attributes and groups take in a file of the 1.10 library's layout.
@@ -20,17 +31,6 @@ std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const Che
            state.tokenizer.model.size() + static_cast<std::size_t>(steps) * of_step +
            static_cast<std::size_t>(evaluations) * of_evaluation;
 }
-
-namespace {
-
-/// Samples and histograms that are kept of so many recorded steps, at most.
-std::pair<std::size_t, std::size_t> samples_kept(std::int64_t recorded_steps) {
-    const auto recorded = static_cast<std::size_t>(recorded_steps);
-    return {std::min(recorded, StatisticsHistory::most_samples),
-            std::min(recorded, StatisticsHistory::most_histograms)};
-}
-
-}  // namespace
 
 std::size_t statistics_bytes(const ParameterTable& table, std::int64_t recorded_steps) {
     if (recorded_steps == 0) return 0;

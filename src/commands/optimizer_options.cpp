@@ -34,12 +34,12 @@ template <class Facts>
 void refuse_options_of_others(OptionTable& table, const std::string& decider,
                               std::span<const Facts> all) {
     for (const std::string& option : particular_options(all)) {
-        std::vector<std::string> others;
+        std::vector<std::string> users;
         for (const Facts& facts : all)
-            if (std::find(facts.options.begin(), facts.options.end(), option) ==
+            if (std::find(facts.options.begin(), facts.options.end(), option) !=
                 facts.options.end())
-                others.emplace_back(facts.name);
-        table.means_nothing_with({option}, decider, others);
+                users.emplace_back(facts.name);
+        table.means_something_with({option}, decider, users);
     }
 }
 

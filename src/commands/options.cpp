@@ -96,17 +96,6 @@ void OptionTable::add_rivals(const std::string& one, const std::string& other) {
     rivals_.emplace_back(one, other);
 }
 
-void OptionTable::means_nothing_with(const std::vector<std::string>& names,
-                                     const std::string& decider,
-                                     const std::vector<std::string>& values) {
-    for (const std::string& name : names) conditions_.push_back({name, {decider}, values});
-}
-
-void OptionTable::means_nothing_without(const std::vector<std::string>& names,
-                                        const std::vector<std::string>& deciders) {
-    for (const std::string& name : names) conditions_.push_back({name, deciders, {}});
-}
-
 void OptionTable::only_on_command_line(const std::vector<std::string>& names) {
     only_on_command_line_.insert(names.begin(), names.end());
 }
@@ -320,45 +309,6 @@ void OptionTable::finish(std::vector<std::string>& problems) {
             problems.push_back(fmt::format("{}--{} and --{} contradict each other: give one",
                                            where_[other], one, other));
     drop_or_report_meaningless(problems);
-}
-
-/// Why an option has no meaning now; empty when it has one.
-std::string OptionTable::why_meaningless(const Condition& condition) const {
-    const auto text = [&](const std::string& name) {
-        return fmt::format("{}", fmt::join(texts(name), "\n"));
-    };
-    if (!condition.values.empty()) {
-        const std::string& decider = condition.deciders.front();
-        const auto& values = condition.values;
-        if (std::find(values.begin(), values.end(), text(decider)) == values.end()) return {};
-        return fmt::format("with --{} {}", decider, text(decider));
-    }
-    for (const std::string& decider : condition.deciders)
-        if (text(decider) != defaults_.at(decider)) return {};
-    return fmt::format("without --{}", fmt::join(condition.deciders, " or --"));
-}
-
-void OptionTable::drop_or_report_meaningless(std::vector<std::string>& problems) {
-    for (bool dropped = true; dropped;) {
-        dropped = false;
-        for (const Condition& condition : conditions_) {
-            if (!given(condition.name) || why_meaningless(condition).empty()) continue;
-            const bool overridden =
-                !on_command_line(condition.name) &&
-                std::any_of(condition.deciders.begin(), condition.deciders.end(),
-                            [&](const std::string& name) { return on_command_line(name); });
-            if (!overridden) continue;
-            values_.erase(condition.name);
-            where_.erase(condition.name);
-            dropped = true;
-        }
-        if (dropped) set_defaults(problems);  // which may leave others without a meaning
-    }
-    for (const Condition& condition : conditions_)
-        if (const std::string why = why_meaningless(condition);
-            given(condition.name) && !why.empty())
-            problems.push_back(fmt::format("{}--{} means nothing {}", where_[condition.name],
-                                           condition.name, why));
 }
 
 void add_log_level(OptionTable& table, std::string& text) {

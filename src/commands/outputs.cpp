@@ -7,18 +7,18 @@
 
 namespace evengrad {
 
+namespace fs = std::filesystem;
+
 namespace {
 
-namespace stdfs = std::filesystem;
-
 /// Whether writing `target` would take away what `path` names.
-bool would_replace(const stdfs::path& target, const stdfs::path& path) {
+bool would_replace(const fs::path& target, const fs::path& path) {
     std::error_code ignored;
     if (target.lexically_normal() == path.lexically_normal()) return true;
-    if (!stdfs::exists(target, ignored)) return false;
-    return stdfs::equivalent(target, path, ignored) ||
-           (stdfs::is_directory(path, ignored) &&
-            stdfs::equivalent(stdfs::absolute(target).parent_path(), path, ignored));
+    if (!fs::exists(target, ignored)) return false;
+    return fs::equivalent(target, path, ignored) ||
+           (fs::is_directory(path, ignored) &&
+            fs::equivalent(fs::absolute(target).parent_path(), path, ignored));
 }
 
 }  // namespace

@@ -154,18 +154,11 @@ void TrainOptions::add_init_options() {
 }
 
 void TrainOptions::say_what_init_uses() {
-    const auto only_with = [&](const char* option, const std::vector<std::string>& schemes) {
-        std::vector<std::string> others;
-        for (const char* name : init_scheme_names)
-            if (std::find(schemes.begin(), schemes.end(), name) == schemes.end())
-                others.emplace_back(name);
-        table.means_nothing_with({option}, "init", others);
-    };
-    only_with("init-bound", {"uniform"});
-    only_with("init-constant", {"constant"});
-    only_with("init-distribution", {"lecun", "xavier", "he"});
-    only_with("init-fan", {"lecun", "he"});
-    only_with("init-gain", {"lecun", "xavier", "he", "orthogonal"});
+    table.means_something_with({"init-bound"}, "init", {"uniform"});
+    table.means_something_with({"init-constant"}, "init", {"constant"});
+    table.means_something_with({"init-distribution"}, "init", {"lecun", "xavier", "he"});
+    table.means_something_with({"init-fan"}, "init", {"lecun", "he"});
+    table.means_something_with({"init-gain"}, "init", {"lecun", "xavier", "he", "orthogonal"});
 }
 
 void TrainOptions::read(const std::vector<std::string>& arguments,

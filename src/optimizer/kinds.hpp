@@ -15,7 +15,7 @@ struct OptimizerFacts {
     const char* name;                  ///< of --optimizer, and in checkpoints
     std::vector<const char*> moments;  ///< values kept of an element, named as PyTorch's; 2 at most
     std::vector<const char*> options;  ///< that mean something to it, but not to all
-    UpdateFunction update;
+    UpdateFunction* update;
 };
 inline constexpr std::size_t most_moments = 2;
 

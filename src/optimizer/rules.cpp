@@ -19,6 +19,20 @@ float sign_of(float x) {
     return static_cast<float>(x > 0.0f) - static_cast<float>(x < 0.0f);
 }
 
+template <bool nesterov>
+void heavy_ball(const UpdateRule& rule, bool decay, Index count, const float* gradient,
+                float* weights, float* momentum_buffer) {
+    const auto lr = static_cast<float>(rule.lr);
+    const auto momentum = static_cast<float>(rule.config.momentum);
+    const float strength = decay_strength(rule, decay);
+    for (Index i = 0; i < count; ++i) {
+        const float g = std::fma(strength, weights[i], gradient[i]);
+        const float b = std::fma(momentum, momentum_buffer[i], g);
+        momentum_buffer[i] = b;
+        weights[i] = std::fma(-lr, nesterov ? std::fma(momentum, b, g) : b, weights[i]);
+    }
+}
+
 template <bool decoupled>
 void adam(const UpdateRule& rule, bool decay, Index count, const float* gradient, float* weights,
           float* exp_avg, float* exp_avg_sq) {
@@ -57,28 +71,12 @@ void update_sgd(const UpdateRule& rule, bool decay, Index count, const float* gr
 
 void update_momentum(const UpdateRule& rule, bool decay, Index count, const float* gradient,
                      float* weights, float* momentum_buffer, float* /*second*/) {
-    const auto lr = static_cast<float>(rule.lr);
-    const auto momentum = static_cast<float>(rule.config.momentum);
-    const float strength = decay_strength(rule, decay);
-    for (Index i = 0; i < count; ++i) {
-        const float g = std::fma(strength, weights[i], gradient[i]);
-        const float b = std::fma(momentum, momentum_buffer[i], g);
-        momentum_buffer[i] = b;
-        weights[i] = std::fma(-lr, b, weights[i]);
-    }
+    heavy_ball<false>(rule, decay, count, gradient, weights, momentum_buffer);
 }
 
 void update_nesterov(const UpdateRule& rule, bool decay, Index count, const float* gradient,
                      float* weights, float* momentum_buffer, float* /*second*/) {
-    const auto lr = static_cast<float>(rule.lr);
-    const auto momentum = static_cast<float>(rule.config.momentum);
-    const float strength = decay_strength(rule, decay);
-    for (Index i = 0; i < count; ++i) {
-        const float g = std::fma(strength, weights[i], gradient[i]);
-        const float b = std::fma(momentum, momentum_buffer[i], g);
-        momentum_buffer[i] = b;
-        weights[i] = std::fma(-lr, std::fma(momentum, b, g), weights[i]);
-    }
+    heavy_ball<true>(rule, decay, count, gradient, weights, momentum_buffer);
 }
 
 void update_adagrad(const UpdateRule& rule, bool decay, Index count, const float* gradient,

@@ -21,53 +21,45 @@ struct UpdateRule {
 
 /// w -= update, for `count` elements; and their states `first` and `second`, which are null for a
 /// rule that has none. `decay`: weight decay applies.
-using UpdateFunction = void (*)(const UpdateRule& rule, bool decay, Index count,
-                                const float* gradient, float* weights, float* first, float* second);
+using UpdateFunction = void(const UpdateRule& rule, bool decay, Index count, const float* gradient,
+                            float* weights, float* first, float* second);
 
 /// w -= lr (g + d w). Robbins and Monro, "A stochastic approximation method", Annals of
 /// Mathematical Statistics 22 (1951), eq. 8.
-void update_sgd(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                float* weights, float* first, float* second);
+UpdateFunction update_sgd;
 
 /// b = momentum b + (g + d w), w -= lr b. Polyak, "Some methods of speeding up the convergence of
 /// iteration methods", 1964 (the heavy ball); Sutskever et al., "On the importance of
 /// initialization and momentum in deep learning", ICML 2013, eq. 1 and 2, but that lr stands
 /// outside of b, as PyTorch has it.
-void update_momentum(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                     float* weights, float* momentum_buffer, float* second);
+UpdateFunction update_momentum;
 
 /// The same b, and w -= lr (g + d w + momentum b). Nesterov, "A method for solving the convex
 /// programming problem with convergence rate O(1/k^2)", 1983; in the form of Sutskever et al., eq.
 /// 3 and 4, seen from the point where the gradient is taken (Bengio, Boulanger-Lewandowski and
 /// Pascanu, "Advances in optimizing recurrent networks", ICASSP 2013: simplified Nesterov
 /// momentum).
-void update_nesterov(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                     float* weights, float* momentum_buffer, float* second);
+UpdateFunction update_nesterov;
 
 /// s += (g + d w)^2, w -= lr (g + d w) / (sqrt(s) + eps). Duchi, Hazan and Singer, "Adaptive
 /// subgradient methods for online learning and stochastic optimization", JMLR 12 (2011), figure 1
 /// with diagonal matrices.
-void update_adagrad(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                    float* weights, float* sum, float* second);
+UpdateFunction update_adagrad;
 
 /// v = alpha v + (1 - alpha) (g + d w)^2, w -= lr (g + d w) / (sqrt(v) + eps). Tieleman and Hinton,
 /// "Lecture 6.5: rmsprop", Neural Networks for Machine Learning, Coursera 2012.
-void update_rmsprop(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                    float* weights, float* square_avg, float* second);
+UpdateFunction update_rmsprop;
 
 /// Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1, of the
 /// gradient g + d w; eps is added to the corrected root.
-void update_adam(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                 float* weights, float* exp_avg, float* exp_avg_sq);
+UpdateFunction update_adam;
 
 /// Adam of g, after w *= 1 - lr d. Loshchilov and Hutter, "Decoupled weight decay regularization",
 /// ICLR 2019, algorithm 2.
-void update_adamw(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                  float* weights, float* exp_avg, float* exp_avg_sq);
+UpdateFunction update_adamw;
 
 /// w -= lr (sign(beta1 m + (1 - beta1) g) + d w), m = beta2 m + (1 - beta2) g, where sign(0) is 0.
 /// Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
-void update_lion(const UpdateRule& rule, bool decay, Index count, const float* gradient,
-                 float* weights, float* exp_avg, float* second);
+UpdateFunction update_lion;
 
 }  // namespace evengrad

@@ -262,12 +262,14 @@ std::string certificate_text(const Certificate& certificate) {
         "its\n"
         "           micro-batches make of it, bit for bit\n";
     if (whole)
-        text += fmt::format("           the checkpoint's curves{} say the same, bit for bit\n",
-                            certificate.first_of_metrics == 0 ? ""
-                            : certificate.first_of_metrics <= facts.first_step
-                                ? " and metrics.jsonl"
-                                : fmt::format(" and, from step {} on, metrics.jsonl",
-                                              certificate.first_of_metrics));
+        text += fmt::format(
+            "           the checkpoint's curves{} have the same losses, counts,\n"
+            "           norms, learning rates and left out updates, bit for bit\n",
+            certificate.first_of_metrics == 0 ? ""
+            : certificate.first_of_metrics <= facts.first_step
+                ? " and metrics.jsonl"
+                : fmt::format(" and, from step {} on, metrics.jsonl",
+                              certificate.first_of_metrics));
     text += fmt::format(
         "           the gradient that the optimizer took has the scale of its micro-batches', by "
         "the\n"

@@ -17,7 +17,7 @@ ledger_of() { (cd "$1" && for file in ledger-*; do echo "$file $("$evengrad" ins
 # ------------------------------------------------------------------------------- the same everywhere
 succeeds 0 "${job[@]}" --save straight
 verified straight "straight/step-00000040.h5" "steps 1 to 40:" "40 updates, loss reduction token-mean" \
-    "all loss tokens of a step weigh the same" "curves and metrics.jsonl say the same" "40 of 40 a factor of 2"
+    "all loss tokens of a step weigh the same" "curves and metrics.jsonl have the same losses" "40 of 40 a factor of 2"
 summary=$(tail -n +2 out)
 reference=$(ledger_of straight)
 [ "$(wc -l <<< "$reference")" = 8 ] || fail "8 saves, but $reference"
@@ -169,7 +169,7 @@ sed -i '3,7d' forged/metrics.jsonl
 rm forged/ledger-*
 cp straight/ledger-* forged
 succeeds 2 "${job[@]}" --save forged --resume forged/step-00000030.h5
-verified forged "steps 1 to 40:" "curves and metrics.jsonl say the same"
+verified forged "steps 1 to 40:" "curves and metrics.jsonl have the same losses"
 
 # ---------------------------------------------------------------------------------------- wrong use
 verified straight/ledger-00000020.h5 "steps 16 to 20:"

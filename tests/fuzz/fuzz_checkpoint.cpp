@@ -53,6 +53,12 @@ void use(const CheckpointInfo& info) {
     const std::size_t steps = info.history.step.size();
     FUZZ_CHECK(info.history.loss.size() == steps && info.history.lr.size() == steps);
     FUZZ_CHECK(info.history.validation_step.size() == info.history.validation_loss.size());
+    for (const auto& sample : info.history.statistics.samples)
+        FUZZ_CHECK(sample.step <= info.state.step &&
+                   sample.tensors.size() == static_cast<std::size_t>(table.size()));
+    for (const auto& histogram : info.history.statistics.histograms)
+        FUZZ_CHECK(histogram.gradient_counts.size() == static_cast<std::size_t>(table.size()) &&
+                   histogram.weight_counts.size() == static_cast<std::size_t>(table.size()));
     refused([&] { make_tokenizer(info.state.tokenizer); });
     std::string digest;
     if (!refused([&] { digest = checkpoint_digest(info); })) FUZZ_CHECK(digest.size() == 32);

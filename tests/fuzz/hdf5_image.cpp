@@ -48,20 +48,6 @@ void change_content(hid_t type, hid_t space, const Read& read, const Write& writ
     }
 }
 
-/// Some of the library's filters write past their memory when they read what an edit left.
-bool is_unsafe_to_read(hid_t dataset) {
-    const hid_t list = H5Dget_create_plist(dataset);
-    bool is_unsafe = false;
-    for (int i = 0; i < H5Pget_nfilters(list); ++i) {
-        std::size_t values = 0;
-        if (H5Pget_filter2(list, static_cast<unsigned>(i), nullptr, &values, nullptr, 0, nullptr,
-                           nullptr) == H5Z_FILTER_SCALEOFFSET)
-            is_unsafe = true;
-    }
-    H5Pclose(list);
-    return is_unsafe;
-}
-
 void replace_by_dataset(hid_t file, const std::string& path, Choices& choices) {
     const hid_t type = some_type(choices), space = some_space(choices);
     const hid_t list = some_storage(choices, space);
@@ -162,7 +148,7 @@ const std::string& Hdf5Image::edit(hid_t file, Choices& choices) const {
                 H5Tclose(type);
                 H5Aclose(attribute);
             }
-        } else if (H5Iget_type(id) == H5I_DATASET && !is_unsafe_to_read(id)) {
+        } else if (H5Iget_type(id) == H5I_DATASET) {
             const hid_t type = H5Dget_type(id), space = H5Dget_space(id);
             change_content(
                 type, space,
@@ -257,7 +243,7 @@ std::string raw_elements(hid_t dataset) {
     const H5T_class_t kind = H5Tget_class(type);
     std::string elements;
     if ((kind == H5T_INTEGER || kind == H5T_FLOAT) && count > 0 &&
-        count <= most_raw_bytes / width && !is_unsafe_to_read(dataset)) {
+        count <= most_raw_bytes / width) {
         elements.resize(count * width);
         if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements.data()) < 0)
             elements.clear();

@@ -1,0 +1,68 @@
+// Which options mean nothing beside the others, and what becomes of them.
+#include <algorithm>
+
+#include <fmt/ranges.h>
+
+#include "commands/options.hpp"
+
+namespace evengrad {
+
+void OptionTable::means_nothing_with(const std::vector<std::string>& names,
+                                     const std::string& decider,
+                                     const std::vector<std::string>& values) {
+    for (const std::string& name : names) conditions_.push_back({name, {decider}, values});
+}
+
+void OptionTable::means_something_with(const std::vector<std::string>& names,
+                                       const std::string& decider,
+                                       const std::vector<std::string>& values) {
+    for (const std::string& name : names) conditions_.push_back({name, {decider}, values, true});
+}
+
+void OptionTable::means_nothing_without(const std::vector<std::string>& names,
+                                        const std::vector<std::string>& deciders) {
+    for (const std::string& name : names) conditions_.push_back({name, deciders, {}});
+}
+
+/// Why an option has no meaning now; empty when it has one.
+std::string OptionTable::why_meaningless(const Condition& condition) const {
+    const auto text = [&](const std::string& name) {
+        return fmt::format("{}", fmt::join(texts(name), "\n"));
+    };
+    if (!condition.values.empty()) {
+        const std::string& decider = condition.deciders.front();
+        const auto& values = condition.values;
+        const bool is_there =
+            std::find(values.begin(), values.end(), text(decider)) != values.end();
+        if (is_there == condition.needs_them) return {};
+        return fmt::format("with --{} {}", decider, text(decider));
+    }
+    for (const std::string& decider : condition.deciders)
+        if (text(decider) != defaults_.at(decider)) return {};
+    return fmt::format("without --{}", fmt::join(condition.deciders, " or --"));
+}
+
+void OptionTable::drop_or_report_meaningless(std::vector<std::string>& problems) {
+    for (bool dropped = true; dropped;) {
+        dropped = false;
+        for (const Condition& condition : conditions_) {
+            if (!given(condition.name) || why_meaningless(condition).empty()) continue;
+            const bool overridden =
+                !on_command_line(condition.name) &&
+                std::any_of(condition.deciders.begin(), condition.deciders.end(),
+                            [&](const std::string& name) { return on_command_line(name); });
+            if (!overridden) continue;
+            values_.erase(condition.name);
+            where_.erase(condition.name);
+            dropped = true;
+        }
+        if (dropped) set_defaults(problems);  // which may leave others without a meaning
+    }
+    for (const Condition& condition : conditions_)
+        if (const std::string why = why_meaningless(condition);
+            given(condition.name) && !why.empty())
+            problems.push_back(fmt::format("{}--{} means nothing {}", where_[condition.name],
+                                           condition.name, why));
+}
+
+}  // namespace evengrad
