@@ -12,11 +12,17 @@ namespace evengrad {
 
 namespace {
 
-/// "a, b or c", of a list of optimizers or schedules.
 template <class Facts>
-std::string alternatives(std::span<const Facts> all) {
+std::vector<std::string> names_of(std::span<const Facts> all) {
     std::vector<std::string> names;
     for (const Facts& facts : all) names.emplace_back(facts.name);
+    return names;
+}
+
+/// "a, b or c"
+template <class Facts>
+std::string alternatives(std::span<const Facts> all) {
+    std::vector<std::string> names = names_of(all);
     const std::string last = names.back();
     names.pop_back();
     return fmt::format("{} or {}", fmt::join(names, ", "), last);
@@ -39,7 +45,7 @@ void refuse_options_of_others(OptionTable& table, const std::string& decider,
             if (std::find(facts.options.begin(), facts.options.end(), option) !=
                 facts.options.end())
                 users.emplace_back(facts.name);
-        table.means_something_with({option}, decider, users);
+        table.means_something_with({option}, decider, users, names_of(all));
     }
 }
 

@@ -48,9 +48,10 @@ class OptionTable {
     /// `names` have none when `decider` is one of `values`.
     void means_nothing_with(const std::vector<std::string>& names, const std::string& decider,
                             const std::vector<std::string>& values);
-    /// `names` have one only when `decider` is one of `values`.
+    /// `names` have none when `decider` is one of `all` but not of `values`. (A value that isn't
+    /// known at all is a problem by itself.)
     void means_something_with(const std::vector<std::string>& names, const std::string& decider,
-                              const std::vector<std::string>& values);
+                              const std::vector<std::string>& values, std::vector<std::string> all);
     /// `names` have none unless one of `deciders` isn't at its default.
     void means_nothing_without(const std::vector<std::string>& names,
                                const std::vector<std::string>& deciders);
@@ -114,12 +115,11 @@ class OptionTable {
         boost::program_options::basic_option<char> option;
         std::string where;
     };
-    /// `name` means nothing with `decider` at one of `values`, or at any but one of them; or, where
-    /// there are no values, without one of `deciders`.
+    /// `name` means nothing with `decider` at one of `values`; or, where there are no values,
+    /// without one of `deciders`.
     struct Condition {
         std::string name;
         std::vector<std::string> deciders, values;
-        bool needs_them = false;
     };
 
     void add_option(const std::string& name, const boost::program_options::value_semantic* semantic,

@@ -15,8 +15,12 @@ void OptionTable::means_nothing_with(const std::vector<std::string>& names,
 
 void OptionTable::means_something_with(const std::vector<std::string>& names,
                                        const std::string& decider,
-                                       const std::vector<std::string>& values) {
-    for (const std::string& name : names) conditions_.push_back({name, {decider}, values, true});
+                                       const std::vector<std::string>& values,
+                                       std::vector<std::string> all) {
+    std::erase_if(all, [&](const std::string& value) {
+        return std::find(values.begin(), values.end(), value) != values.end();
+    });
+    means_nothing_with(names, decider, all);
 }
 
 void OptionTable::means_nothing_without(const std::vector<std::string>& names,
@@ -32,9 +36,7 @@ std::string OptionTable::why_meaningless(const Condition& condition) const {
     if (!condition.values.empty()) {
         const std::string& decider = condition.deciders.front();
         const auto& values = condition.values;
-        const bool is_there =
-            std::find(values.begin(), values.end(), text(decider)) != values.end();
-        if (is_there == condition.needs_them) return {};
+        if (std::find(values.begin(), values.end(), text(decider)) == values.end()) return {};
         return fmt::format("with --{} {}", decider, text(decider));
     }
     for (const std::string& decider : condition.deciders)

@@ -154,11 +154,12 @@ void TrainOptions::add_init_options() {
 }
 
 void TrainOptions::say_what_init_uses() {
-    table.means_something_with({"init-bound"}, "init", {"uniform"});
-    table.means_something_with({"init-constant"}, "init", {"constant"});
-    table.means_something_with({"init-distribution"}, "init", {"lecun", "xavier", "he"});
-    table.means_something_with({"init-fan"}, "init", {"lecun", "he"});
-    table.means_something_with({"init-gain"}, "init", {"lecun", "xavier", "he", "orthogonal"});
+    const std::vector<std::string> all(init_scheme_names.begin(), init_scheme_names.end());
+    table.means_something_with({"init-bound"}, "init", {"uniform"}, all);
+    table.means_something_with({"init-constant"}, "init", {"constant"}, all);
+    table.means_something_with({"init-distribution"}, "init", {"lecun", "xavier", "he"}, all);
+    table.means_something_with({"init-fan"}, "init", {"lecun", "he"}, all);
+    table.means_something_with({"init-gain"}, "init", {"lecun", "xavier", "he", "orthogonal"}, all);
 }
 
 void TrainOptions::read(const std::vector<std::string>& arguments,
