@@ -330,7 +330,9 @@ void fail_on(const std::vector<std::string>& problems, const std::string& verb) 
     // A file given as a recipe may be anything: a million lines, or one as long.
     constexpr std::size_t most_shown = 20, most_letters = 1000;
     const auto shown = [](const std::string& problem) {
-        return problem.size() <= most_letters ? problem : problem.substr(0, most_letters) + " ...";
+        std::string text = problem.substr(0, most_letters);
+        if (text.size() < problem.size()) text += " ...";
+        return text;
     };
     std::string message = problems.size() == 1 ? shown(problems.front())
                                                : fmt::format("{} problems:", problems.size());
