@@ -37,7 +37,7 @@ struct CheckpointState {
 struct CheckpointInfo {
     std::filesystem::path path;
     std::string creator_version, file_time;
-    GptConfig model;
+    ModelConfig model;
     std::string optimizer;  ///< as --optimizer names it
     int moments = 0;        ///< tensors of state per parameter tensor
     CheckpointState state;

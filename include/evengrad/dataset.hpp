@@ -30,6 +30,13 @@ struct Documents {
     std::vector<std::int64_t> lines;       ///< [documents] of the source, from 1; 0: it has none
 };
 
+/// Numbers of one row of data that are rows of numbers; all 0 for text.
+struct RowShape {
+    std::int64_t features = 0;
+    std::int64_t values = 0;  ///< what the row is to give, if numbers rather than a class
+    bool operator==(const RowShape&) const = default;
+};
+
 /// A part of a dataset: a run of tokens of one file. Copies share the file.
 class DataPart {
   public:
@@ -50,6 +57,9 @@ class DataPart {
     /// Tokens and weights [first, first + size) of the file, inside this part. Either span may be
     /// empty, else both have that size. @throws Error when the file is damaged or can't be read.
     void read(std::int64_t first, std::span<std::int32_t> tokens, std::span<float> weights) const;
+    RowShape row_shape() const;
+    /// The numbers of document d, which is one row: spans of the row shape's sizes.
+    void read_row(std::int64_t d, std::span<float> features, std::span<float> values) const;
     /// Whether any token but the first has a weight above 0. Reads until it finds one.
     bool has_loss() const;
     /// For messages: "FILE line 12".
@@ -92,6 +102,7 @@ class Dataset {
     std::int64_t tokens() const;
     std::int64_t documents() const;
     bool has_loss() const;
+    RowShape row_shape() const;  ///< all parts'
     const std::shared_ptr<const Tokenizer>& tokenizer() const;
     /// The files' names, for messages: "a.jsonl, b.jsonl".
     std::string source() const;

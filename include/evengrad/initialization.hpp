@@ -8,6 +8,8 @@
 
 #include <Eigen/Core>
 
+#include <evengrad/activation.hpp>
+
 namespace evengrad {
 
 using Index = Eigen::Index;
@@ -50,13 +52,8 @@ inline constexpr std::array init_distribution_names = {"normal", "uniform"};
 enum class InitFan { in, out, average };
 inline constexpr std::array init_fan_names = {"in", "out", "average"};
 
-/// What a layer's output goes through next, if it is known to initialization.
-enum class Activation { linear, sigmoid, tanh, relu, leaky_relu, selu, gelu };
-inline constexpr std::array activation_names = {"linear",     "sigmoid", "tanh", "relu",
-                                                "leaky-relu", "selu",    "gelu"};
-
 /// By how much weights must be larger for an activation to keep its input's variance: those of
-/// PyTorch's torch.nn.init.calculate_gain (linear 1, sigmoid 1, tanh 5/3, ReLU sqrt 2, leaky ReLU
+/// PyTorch's torch.nn.init.calculate_gain (identity 1, sigmoid 1, tanh 5/3, ReLU sqrt 2, leaky ReLU
 /// sqrt(2 / (1 + slope^2)), SELU 3/4), and for GELU, which has none there, ReLU's.
 double calculate_gain(Activation activation, double negative_slope = 0.01);
 

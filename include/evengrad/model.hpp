@@ -1,8 +1,10 @@
-// What is trained: GPT-2's architecture, and the table of its parameters.
+// What is trained: GPT-2's architecture or a multilayer perceptron, and the table of its
+// parameters.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <evengrad/initialization.hpp>
@@ -17,6 +19,8 @@ struct GptConfig {
     Index num_attention_heads = 4;
     Index seq_length = 128;  ///< longest sequence, tokens; also the number of learned positions
     Index vocab_size = 257;
+    Activation activation = Activation::gelu_tanh;  ///< inside the MLP
+    double negative_slope = 0.01;                   ///< of leaky_relu
     InitConfig init{};
     double dropout = 0.0;  ///< after the embedding, on attention weights, before each residual sum
 
@@ -31,6 +35,76 @@ struct GptConfig {
     /// `loss_rows` of its `length` positions reach the vocabulary head.
     double training_flops(Index length, Index loss_rows) const;
 };
+
+/// What a multilayer perceptron's outputs are judged by.
+enum class MlpLoss {
+    cross_entropy,  ///< softmax over the outputs, one for each class; nats
+    mse,            ///< mean over the outputs of the squared distance from the row's values
+};
+inline constexpr std::array mlp_loss_names = {"cross-entropy", "mse"};
+
+enum class MlpNorm { none, layernorm };
+inline constexpr std::array mlp_norm_names = {"none", "layernorm"};
+
+/// Shape of a multilayer perceptron. Layer l of L, from 0, is z = W x + b; those before the last
+/// give f(z) to the next, or f(norm(z)); with `residual` x + f(norm(z)) where input and output are
+/// equally wide. The last gives z. A sample is a row of features.
+struct MlpConfig {
+    std::vector<Index> layer_widths;  ///< [L + 1] features, hidden layers, outputs
+    Activation activation = Activation::tanh;
+    double negative_slope = 0.01;  ///< of leaky_relu
+    bool residual = false;
+    MlpNorm norm = MlpNorm::none;
+    MlpLoss loss = MlpLoss::cross_entropy;
+    InitConfig init{};
+
+    Index layers() const { return static_cast<Index>(layer_widths.size()) - 1; }
+    Index width(Index layer) const { return layer_widths[static_cast<std::size_t>(layer)]; }
+    Index features() const { return layer_widths.front(); }
+    Index outputs() const { return layer_widths.back(); }
+
+    /// All problems at once, each naming its option; empty when the configuration makes sense.
+    std::vector<std::string> validate() const;
+    /// Floating-point operations of forward and backward for one row: 2 a multiply-add, backward
+    /// twice forward (without the first layer's input, which needs no gradient).
+    double training_flops() const;
+};
+
+/// One of the architectures.
+class ModelConfig {
+  public:
+    ModelConfig() = default;  ///< GptConfig's defaults
+    ModelConfig(GptConfig config) : shape_(std::move(config)) {}
+    ModelConfig(MlpConfig config) : shape_(std::move(config)) {}
+
+    bool is_mlp() const { return std::holds_alternative<MlpConfig>(shape_); }
+    /// @throws std::bad_variant_access for the other architecture.
+    GptConfig& gpt() { return std::get<GptConfig>(shape_); }
+    const GptConfig& gpt() const { return std::get<GptConfig>(shape_); }
+    MlpConfig& mlp() { return std::get<MlpConfig>(shape_); }
+    const MlpConfig& mlp() const { return std::get<MlpConfig>(shape_); }
+
+    const char* name() const { return is_mlp() ? "mlp" : "gpt"; }
+    Index seq_length() const { return is_mlp() ? 1 : gpt().seq_length; }  ///< a row is a position
+    /// Classes or tokens that a position's target may be; 1 where targets are values.
+    Index classes() const;
+    double dropout() const { return is_mlp() ? 0.0 : gpt().dropout; }
+    InitConfig& init() { return is_mlp() ? mlp().init : gpt().init; }
+    const InitConfig& init() const { return is_mlp() ? mlp().init : gpt().init; }
+
+    /// Of its matrices alone: what a file must have room for before a table of it is made.
+    double least_parameters() const;
+
+    std::vector<std::string> validate() const;
+    /// Of one sequence of `length` positions, `loss_rows` of which carry a loss.
+    double training_flops(Index length, Index loss_rows) const;
+
+  private:
+    std::variant<GptConfig, MlpConfig> shape_;
+};
+
+/// "gpt, 4 layers x 128, ...", for people.
+std::string describe(const ModelConfig& config);
 
 /// One parameter tensor, and where it lies in the flat array of all parameters.
 struct Tensor {
@@ -57,7 +131,7 @@ class ParameterTable {
   public:
     static constexpr Index block_size = 65536;
 
-    explicit ParameterTable(const GptConfig& config);
+    explicit ParameterTable(const ModelConfig& config);
 
     const std::vector<Tensor>& tensors() const { return tensors_; }
     const std::vector<Block>& blocks() const { return blocks_; }
@@ -73,6 +147,10 @@ class ParameterTable {
     Index find(const std::string& name) const;
 
   private:
+    void add_gpt(const GptConfig& config);
+    void add_mlp(const MlpConfig& config);
+    void add_norm(const std::string& name, Index size);
+    void add_linear(const std::string& name, Index out, Index in, const Initializer& initializer);
     Index add(std::string name, std::vector<Index> shape, bool decay, Initializer initializer,
               Index contributions = 1);
 

@@ -107,6 +107,11 @@ struct MicroBatch {
     std::span<const std::int32_t> tokens;        ///< [N] inputs
     std::span<const std::int32_t> targets;       ///< [N] what each position is to predict
     std::span<const float> weights;              ///< [N] weight of that prediction's loss; 0: none
+    std::span<const float> features = {};        ///< [N, features] of data that are rows of numbers
+    std::span<const float> values = {};  ///< [N, values] what these rows are to give, if numbers
+
+    /// Its sequence s, whose positions begin at `position`, as a micro-batch of its own.
+    MicroBatch sequence(std::size_t s, std::size_t position) const;
 };
 
 /// All work of one step. Flat arrays, so that it travels in a few broadcasts.
@@ -121,6 +126,7 @@ struct StepPlan {
     std::vector<std::int64_t> sequence_ids;
     std::vector<std::int32_t> lengths, keys, tokens, targets;
     std::vector<float> weights;
+    std::vector<float> features, values;  ///< of rows of numbers: [positions, width] each
 
     std::int64_t size() const { return static_cast<std::int64_t>(loss_tokens.size()); }  ///< M
     MicroBatch micro_batch(std::int64_t k) const;

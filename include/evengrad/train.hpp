@@ -22,7 +22,7 @@ namespace evengrad {
 
 /// Everything that decides what a run computes, and how it is spread.
 struct TrainConfig {
-    GptConfig model;
+    ModelConfig model;
     PlanConfig plan;
     OptimizerConfig optimizer;
     ScheduleConfig schedule;
@@ -139,7 +139,7 @@ struct TestHooks {
     std::int64_t lose_row_at_step = 0;  ///< forget one ledger row
 };
 
-/// Trains a GPT. All ranks of the communicator make one and call its @collective functions in the
+/// Trains a model. All ranks of the communicator make one and call its @collective functions in the
 /// same order; only rank 0 needs data.
 class Trainer {
   public:

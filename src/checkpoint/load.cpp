@@ -112,31 +112,25 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
     info.creator_version = root.get<std::string>("creator_version");
     info.file_time = root.get<std::string>("file_time");
     const hdf5::Group model = root.open_group("model");
-    if (const auto architecture = model.get<std::string>("architecture"); architecture != "gpt")
-        throw Error(fmt::format("{}: the architecture is '{}', this version knows 'gpt'",
-                                model.where(), architecture));
-    info.model = schema::model_from_json(model.read_text("config/data", note_bytes),
+    info.model = schema::model_from_json(model.get<std::string>("architecture"),
+                                         model.read_text("config/data", note_bytes),
                                          model.where() + "/config");
     const OptimizerFacts& optimizer = read_optimizer(root);
     info.optimizer = optimizer.name;
     info.moments = static_cast<int>(optimizer.moments.size());
     // The table of a model that the file can't hold would be a way to exhaust memory.
     const std::uint64_t floats = fs::file_size(file) / sizeof(float);
-    const GptConfig& m = info.model;
-    const double parameters =
-        static_cast<double>(m.vocab_size + m.seq_length) * static_cast<double>(m.hidden_size) +
-        static_cast<double>(m.num_layers) * static_cast<double>(m.hidden_size) *
-            (4.0 * static_cast<double>(m.hidden_size) + 2.0 * static_cast<double>(m.ffn_size()));
+    const double parameters = info.model.least_parameters();
     if (parameters > static_cast<double>(floats))
         throw Error(fmt::format("{}: a model of about {:.3g} parameters can't be in {} bytes",
                                 file.string(), parameters, fs::file_size(file)),
                     "the checkpoint is damaged");
     info.state = read_state(root, ParameterTable(info.model));
     info.state.tokenizer = read_tokenizer(model);
-    if (info.state.tokenizer.vocabulary_size > info.model.vocab_size)
+    if (info.state.tokenizer.vocabulary_size > info.model.classes())
         throw Error(
             fmt::format("{}: a tokenizer of {} tokens for a vocabulary of {}", model.where(),
-                        info.state.tokenizer.vocabulary_size, info.model.vocab_size),
+                        info.state.tokenizer.vocabulary_size, info.model.classes()),
             "the checkpoint is damaged");
     info.history = read_history(root);
     info.history.statistics = read_statistics(root, ParameterTable(info.model), info.state.step);

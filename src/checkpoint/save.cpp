@@ -40,9 +40,9 @@ void write_tensor(hdf5::Group& root, const std::string& path, const Tensor& tens
     root.write(path, values, file_shape(tensor), attributes);
 }
 
-void write_model(hdf5::Group& root, const GptConfig& config, const TokenizerSpec& tokenizer) {
+void write_model(hdf5::Group& root, const ModelConfig& config, const TokenizerSpec& tokenizer) {
     hdf5::Group model = root.create_group("model");
-    model.set("architecture", std::string("gpt"));
+    model.set("architecture", std::string(config.name()));
     write_note(model, "config", "application/json", schema::to_json(config));
     write_tokenizer(model, tokenizer);
 }

@@ -34,7 +34,7 @@ class Snapshot {
         return values_.span().subspan(first(tensor, part), static_cast<std::size_t>(tensor.count));
     }
 
-    GptConfig model;
+    ModelConfig model;
     OptimizerKind optimizer = OptimizerKind::adamw;
     CheckpointState state;
     TrainingHistory history;

@@ -36,7 +36,7 @@ int audit_command(const Communicator& world, const Arguments& arguments) {
         }
     }
     if (!options.share(world, data, !options.help)) return 0;
-    options.audit.train.model.vocab_size = options.train.model.vocab_size;
+    options.audit.train.model = options.train.model;
 
     std::optional<WorkBar> bar;
     if (root) bar.emplace();

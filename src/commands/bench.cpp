@@ -97,16 +97,17 @@ void print_report(const Measured& m, double peak, double ranks, const Trainer& t
 int bench_command(const Communicator& world, const Arguments& arguments) {
     MachineSummary machine = prepare_machine();
     TrainConfig config;
-    config.model.num_layers = 6;
-    config.model.hidden_size = 384;
-    config.model.num_attention_heads = 6;
-    config.model.seq_length = 256;
+    GptConfig& model = config.model.gpt();
+    model.num_layers = 6;
+    model.hidden_size = 384;
+    model.num_attention_heads = 6;
+    model.seq_length = 256;
     config.plan.micro_batch_size = 8;
     bool help = false;
     std::int64_t steps = 5, micro_batches = 2;
     OptionTable table("evengrad bench: speed of this machine");
     table.add("help", help, true, "this text");
-    add_model_options(table, config.model);
+    add_model_options(table, model);
     table.add("micro-batch-size", config.plan.micro_batch_size, "sequences a micro-batch");
     table.add("micro-batches-per-rank", micro_batches, "micro-batches a rank and step");
     table.add("ranks-per-node", config.ranks_per_node, "cut machines into nodes; 0: don't");
@@ -130,7 +131,7 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     problems.insert(problems.end(), more.begin(), more.end());
     fail_on(problems, "bench");
 
-    const Dataset data = random_data(config.model.seq_length, config.plan.global_batch_size);
+    const Dataset data = random_data(model.seq_length, config.plan.global_batch_size);
     Trainer trainer(world, config, &data);
     machine.ranks = world.size();
     machine.nodes = trainer.node_count();
@@ -147,9 +148,8 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     for (double& seconds : measured.phases) seconds = sum_of_ranks(world, seconds);
     std::sort(measured.step_seconds.begin(), measured.step_seconds.end());
     const auto sequences = static_cast<double>(config.plan.global_batch_size);
-    measured.tokens = sequences * static_cast<double>(config.model.seq_length);
-    measured.flops =
-        sequences * config.model.training_flops(config.model.seq_length, config.model.seq_length);
+    measured.tokens = sequences * static_cast<double>(model.seq_length);
+    measured.flops = sequences * model.training_flops(model.seq_length, model.seq_length);
     if (world.rank() == 0) print_report(measured, peak, world.size(), trainer, machine, steps);
     return 0;
 }

@@ -174,11 +174,15 @@ int generate_command(const Arguments& arguments) {
     if (!options.output.empty()) output.emplace(options.output);
 
     const CheckpointInfo info = open_checkpoint(options.checkpoint, log_warning);
+    if (info.model.is_mlp())
+        throw UsageError(fmt::format("{}: a multilayer perceptron has no text to go on with",
+                                     options.checkpoint),
+                         "give the checkpoint of a gpt");
     const auto tokenizer = make_tokenizer(info.state.tokenizer);
     const ParameterTable table(info.model);
     AlignedBuffer<float> weights(table.flat_size());
     read_checkpoint_weights(info, table, weights.span());
-    Generator generator(info.model, table, weights.data(), *tokenizer, options.config);
+    Generator generator(info.model.gpt(), table, weights.data(), *tokenizer, options.config);
     check_prompts(generator, prompts);
     if (many) {
         answer_all(generator, prompts, output);

@@ -27,13 +27,9 @@ void print(fmt::format_string<Values...> format, Values&&... values) {
 
 void print_summary(const CheckpointInfo& info) {
     const ParameterTable table(info.model);
-    const GptConfig& model = info.model;
     print("checkpoint {}\n", info.path.string());
     print("written    {} by evengrad {}\n", info.file_time, info.creator_version);
-    print("model      gpt, {} x {}, {}, MLP {}, sequences of {}, vocabulary {}\n",
-          counted(model.num_layers, "layer"), model.hidden_size,
-          counted(model.num_attention_heads, "head"), model.ffn_size(), model.seq_length,
-          model.vocab_size);
+    print("model      {}\n", describe(info.model));
     print("           {} parameters in {} tensors\n", table.parameter_count(), table.size());
     print("optimizer  {}, {} a parameter\n", info.optimizer, counted(info.moments, "moment"));
     print("batches    {}\n", info.state.batches);

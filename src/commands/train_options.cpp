@@ -38,7 +38,7 @@ TrainOptions::TrainOptions() : TrainOptions("train", ScheduleConfig().train_iter
 TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
                            const std::string& train_iters_help)
     : table("evengrad " + verb) {
-    GptConfig& model = train.model;
+    GptConfig& model = train.model.gpt();
     PlanConfig& plan = train.plan;
     ScheduleConfig& schedule = train.schedule;
     schedule.train_iters = train_iters;
@@ -135,7 +135,7 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
 }
 
 void TrainOptions::add_init_options() {
-    InitConfig& init = train.model.init;
+    InitConfig& init = train.model.init();
     table.add("init", init_,
               fmt::format("initial weights of linear layers: {}; embeddings are always normal",
                           fmt::join(init_scheme_names, ", ")));
@@ -224,7 +224,7 @@ bool TrainOptions::share(const Communicator& world, const RunData& held, bool ru
     std::int64_t vocabulary = root ? held.data.tokenizer()->vocabulary_size() : 0;
     world.broadcast(std::span(&vocabulary, 1), 0);
     if (!root) parse_resolved(resolved);
-    train.model.vocab_size = vocabulary;
+    train.model.gpt().vocab_size = vocabulary;
     return true;
 }
 
@@ -243,7 +243,7 @@ std::string TrainOptions::changes_since(const std::string& recipe) const {
 void TrainOptions::interpret(std::vector<std::string>& problems) {
     choose("sequences", sequences_, train.plan.sequences,
            {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}}, problems);
-    InitConfig& init = train.model.init;
+    InitConfig& init = train.model.init();
     choose("init", init_, init.scheme, choices_of<InitScheme>(init_scheme_names), problems);
     choose("init-distribution", init_distribution_, init.distribution,
            choices_of<InitDistribution>(init_distribution_names), problems);
@@ -290,8 +290,8 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
 }
 
 void TrainOptions::decide_the_rest() {
-    train.model.ffn_hidden_size = train.model.ffn_size();
-    table.decide("ffn-hidden-size", train.model.ffn_hidden_size);
+    train.model.gpt().ffn_hidden_size = train.model.gpt().ffn_size();
+    table.decide("ffn-hidden-size", train.model.gpt().ffn_hidden_size);
     // Prepared files bring theirs, for which there is no option.
     if (!tokenizer.empty() || data.empty() ||
         std::any_of(data.begin(), data.end(), names_prepared_file))

@@ -86,6 +86,15 @@ void DataPart::read(std::int64_t first, std::span<std::int32_t> tokens,
     store_->read(first, tokens, weights);
 }
 
+RowShape DataPart::row_shape() const {
+    return store_->row_shape();
+}
+
+void DataPart::read_row(std::int64_t d, std::span<float> features, std::span<float> values) const {
+    EVENGRAD_CHECK(d >= 0 && d < documents(), "row {} of {}", d, documents());
+    store_->read_row(first_document_ + d, features, values);
+}
+
 bool DataPart::has_loss() const {
     std::vector<float> weights;
     // The first token is read, never predicted.
@@ -183,6 +192,10 @@ std::int64_t Dataset::documents() const {
     return std::accumulate(
         parts_.begin(), parts_.end(), std::int64_t{0},
         [](std::int64_t sum, const DataPart& part) { return sum + part.documents(); });
+}
+
+RowShape Dataset::row_shape() const {
+    return parts_.empty() ? RowShape{} : parts_.front().row_shape();
 }
 
 bool Dataset::has_loss() const {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/digest.hpp"
+#include <evengrad/dataset.hpp>
 #include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
@@ -25,6 +26,12 @@ class TokenStore {
     /// of 2^-24 from 0 to 65536. @throws Error when the file is damaged or can't be read.
     virtual void read(std::int64_t begin, std::span<std::int32_t> tokens,
                       std::span<float> weights) const = 0;
+    /// Of data that are rows of numbers: a document is a row, and has two tokens, of which the
+    /// second, the one to be predicted, is its class (or 0) with the row's weight.
+    virtual RowShape row_shape() const { return {}; }
+    /// One row's numbers; spans of the row shape's sizes.
+    virtual void read_row(std::int64_t /*document*/, std::span<float> /*features*/,
+                          std::span<float> /*values*/) const {}
     /// "FILE line 12" (of the file that was prepared, too), "FILE document 7" where there are no
     /// lines.
     virtual std::string place(std::int64_t document) const = 0;

@@ -140,9 +140,9 @@ void add_into(T* y, const T* x, Index count) {
 }
 
 template <class T>
-double cross_entropy(T* logits, const std::int32_t* targets, const float* weights, Index rows,
-                     Index columns, bool gradient) {
-    double loss = 0.0;
+LossSums cross_entropy(T* logits, const std::int32_t* targets, const float* weights, Index rows,
+                       Index columns, bool gradient) {
+    LossSums sums;
     for (Index r = 0; r < rows; ++r) {
         T* row = logits + r * columns;
         const T largest = lane_max(row, columns);
@@ -150,15 +150,16 @@ double cross_entropy(T* logits, const std::int32_t* targets, const float* weight
             lane_sum<T>(columns, [&](Index j) { return exponential(row[j] - largest); });
         const T log_total = std::log(total);
         // Differences first: loss keeps its precision where the logits are large.
-        loss += static_cast<double>(weights[r]) *
-                (static_cast<double>(log_total) + static_cast<double>(largest) -
-                 static_cast<double>(row[targets[r]]));
+        const auto weight = static_cast<double>(weights[r]);
+        if (row[targets[r]] == largest) sums.correct += weight;
+        sums.loss += weight * (static_cast<double>(log_total) + static_cast<double>(largest) -
+                               static_cast<double>(row[targets[r]]));
         if (!gradient) continue;
         const T scale = static_cast<T>(weights[r]) / total;
         for (Index j = 0; j < columns; ++j) row[j] = exponential(row[j] - largest) * scale;
         row[targets[r]] -= static_cast<T>(weights[r]);
     }
-    return loss;
+    return sums;
 }
 
 std::uint64_t dropout_step_key(std::uint64_t seed, std::int64_t step) {
@@ -181,20 +182,20 @@ void dropout_factors(const DropoutKey& key, std::uint32_t site, std::uint32_t se
     }
 }
 
-#define EVENGRAD_INSTANTIATE(T)                                                                   \
-    template void add_bias<T>(T*, const T*, Index, Index);                                        \
-    template void column_sums<T>(const T*, Index, Index, T*);                                     \
-    template void layer_norm_statistics<T>(const T*, Index, Index, T*, T*);                       \
-    template void layer_norm_apply<T>(const T*, const T*, const T*, const T*, const T*, Index,    \
-                                      Index, T*);                                                 \
-    template void layer_norm_backward<T>(const T*, const T*, const T*, const T*, const T*, Index, \
-                                         Index, T*, T*, T*, T*);                                  \
-    template void gelu<T>(const T*, Index, T*);                                                   \
-    template void gelu_with_derivative<T>(const T*, Index, T*, T*);                               \
-    template void multiply_into<T>(T*, const T*, Index);                                          \
-    template void add_into<T>(T*, const T*, Index);                                               \
-    template double cross_entropy<T>(T*, const std::int32_t*, const float*, Index, Index, bool);  \
-    template void dropout_factors<T>(const DropoutKey&, std::uint32_t, std::uint32_t,             \
+#define EVENGRAD_INSTANTIATE(T)                                                                    \
+    template void add_bias<T>(T*, const T*, Index, Index);                                         \
+    template void column_sums<T>(const T*, Index, Index, T*);                                      \
+    template void layer_norm_statistics<T>(const T*, Index, Index, T*, T*);                        \
+    template void layer_norm_apply<T>(const T*, const T*, const T*, const T*, const T*, Index,     \
+                                      Index, T*);                                                  \
+    template void layer_norm_backward<T>(const T*, const T*, const T*, const T*, const T*, Index,  \
+                                         Index, T*, T*, T*, T*);                                   \
+    template void gelu<T>(const T*, Index, T*);                                                    \
+    template void gelu_with_derivative<T>(const T*, Index, T*, T*);                                \
+    template void multiply_into<T>(T*, const T*, Index);                                           \
+    template void add_into<T>(T*, const T*, Index);                                                \
+    template LossSums cross_entropy<T>(T*, const std::int32_t*, const float*, Index, Index, bool); \
+    template void dropout_factors<T>(const DropoutKey&, std::uint32_t, std::uint32_t,              \
                                      std::uint32_t, Index, T*);
 EVENGRAD_INSTANTIATE(float)
 EVENGRAD_INSTANTIATE(double)

@@ -44,12 +44,18 @@ void multiply_into(T* y, const T* x, Index count);
 template <class T>
 void add_into(T* y, const T* x, Index count);
 
+/// What rows came to, each times its weight, added up in row order.
+struct LossSums {
+    double loss = 0.0;     ///< nats; squared distance under mse
+    double correct = 0.0;  ///< those whose target has the largest logit (of equal ones, any)
+};
+
 /// Softmax cross-entropy of rows of logits, in place. logits[r] becomes
 /// weight[r] * (softmax(logits[r]) - onehot(target[r])), the gradient of the weighted loss.
-/// Returns sum of weight * loss in row order, in double. With `gradient` false logits stay.
+/// With `gradient` false logits stay.
 template <class T>
-double cross_entropy(T* logits, const std::int32_t* targets, const float* weights, Index rows,
-                     Index columns, bool gradient);
+LossSums cross_entropy(T* logits, const std::int32_t* targets, const float* weights, Index rows,
+                       Index columns, bool gradient);
 
 /// Where in a run a dropout mask is used. Never rank, micro-batch or time.
 struct DropoutKey {

@@ -113,7 +113,7 @@ WeighedGradients Examiner::measure(const StepPlan& singles, const std::vector<St
     const std::size_t first_of_others = weighings.size();
     weighings.insert(weighings.end(), others.begin(), others.end());
     const DropoutKey dropout{dropout_step_key(s_.config.seed, singles.step),
-                             s_.config.model.dropout};
+                             s_.config.model.dropout()};
     const std::string what = fmt::format("step {}", singles.step + 1);
     WeighedGradients gradients(s_.config.model, s_.table, s_.store.weights(), singles, dropout,
                                weighings, [&] {
@@ -271,7 +271,7 @@ std::vector<LossReduction> reductions_to_audit(const AuditConfig& config) {
     if (config.reductions.empty()) {
         for (const char* text : {"sequence-mean", "sum"}) all.push_back(LossReduction::parse(text));
         all.push_back(
-            LossReduction::parse(fmt::format("constant:{}", config.train.model.seq_length)));
+            LossReduction::parse(fmt::format("constant:{}", config.train.model.seq_length())));
         for (const char* text : {"micro-batch-mean", "rank-mean:4"})
             all.push_back(LossReduction::parse(text));
     }
@@ -287,7 +287,7 @@ bool Audit::is_even() const {
 Audit run_audit(const Communicator& world, const AuditConfig& config, const Dataset* data,
                 const Dataset* valid, const AuditProgress& progress) {
     Audit audit;
-    if (valid) check_evaluation_data(*valid, config.train.model.vocab_size);
+    if (valid) check_evaluation_data(*valid, config.train.model.classes());
     {
         // No step is taken, and a checkpoint of any step may be looked at.
         TrainConfig looked_at = config.train;

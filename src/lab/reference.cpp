@@ -75,7 +75,7 @@ Deviation deviation(std::span<const T> values, double scale, std::span<const dou
 template Deviation deviation(std::span<const float>, double, std::span<const double>, double);
 template Deviation deviation(std::span<const double>, double, std::span<const double>, double);
 
-WeighedGradients::WeighedGradients(const GptConfig& config, const ParameterTable& table,
+WeighedGradients::WeighedGradients(const ModelConfig& config, const ParameterTable& table,
                                    std::span<const float> weights, const StepPlan& singles,
                                    const DropoutKey& dropout,
                                    const std::vector<Weighing>& weighings,
@@ -96,7 +96,7 @@ WeighedGradients::WeighedGradients(const GptConfig& config, const ParameterTable
     losses_.assign(distinct.size(), 0.0);
 
     const std::vector<double> exact(weights.begin(), weights.end());
-    Gpt<double> model(config, table);
+    const auto model = make_model<double>(config, table);
     WeighingSink sink(table, sums_);
     for (std::int64_t k = 0; k < singles.size(); ++k) {
         const MicroBatch batch = singles.micro_batch(k);
@@ -106,8 +106,8 @@ WeighedGradients::WeighedGradients(const GptConfig& config, const ParameterTable
             const auto place = static_cast<std::size_t>(batch.keys.front());
             for (std::size_t d = 0; d < distinct.size(); ++d)
                 sink.factors[d] = distinct[d]->factors[place];
-            model.reserve(MicroBatchSize::of(batch), true);
-            const double loss = model.forward_backward(exact.data(), batch, dropout, sink);
+            model->reserve(MicroBatchSize::of(batch), true);
+            const double loss = model->forward_backward(exact.data(), batch, dropout, sink).loss;
             if (!std::isfinite(loss))
                 throw Error(fmt::format("step {}: the loss of sequence {} of the global batch is "
                                         "not a number, in double precision",

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lab/weighing.hpp"
-#include "model/gpt.hpp"
+#include "model/model.hpp"
 
 namespace evengrad {
 
@@ -30,7 +30,7 @@ class WeighedGradients {
     /// Memory: 8 bytes a parameter for the weights and for each weighing that isn't a multiple of
     /// another one, and the scratch of the longest sequence. `done` is told of each sequence.
     /// @local
-    WeighedGradients(const GptConfig& config, const ParameterTable& table,
+    WeighedGradients(const ModelConfig& config, const ParameterTable& table,
                      std::span<const float> weights, const StepPlan& singles,
                      const DropoutKey& dropout, const std::vector<Weighing>& weighings,
                      const std::function<void()>& done = {});

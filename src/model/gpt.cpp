@@ -7,22 +7,6 @@
 
 namespace evengrad {
 
-MicroBatchSize MicroBatchSize::of(const MicroBatch& batch) {
-    MicroBatchSize size;
-    size.tokens = static_cast<Index>(batch.tokens.size());
-    for (const std::int32_t length : batch.lengths)
-        size.longest_sequence = std::max<Index>(size.longest_sequence, length);
-    size.loss_rows = static_cast<Index>(std::count_if(batch.weights.begin(), batch.weights.end(),
-                                                      [](float weight) { return weight != 0.0f; }));
-    return size;
-}
-
-void MicroBatchSize::include(const MicroBatchSize& other) {
-    tokens = std::max(tokens, other.tokens);
-    longest_sequence = std::max(longest_sequence, other.longest_sequence);
-    loss_rows = std::max(loss_rows, other.loss_rows);
-}
-
 template <class T>
 Gpt<T>::Gpt(const GptConfig& config, const ParameterTable& table)
     : config_(config),
@@ -67,15 +51,6 @@ std::size_t Gpt<T>::scratch_bytes(const MicroBatchSize& size, bool backward) con
         bytes += 2 * room(rows * c);
     }
     return bytes + 64 * cache_line;
-}
-
-template <class T>
-void Gpt<T>::reserve(const MicroBatchSize& size, bool backward) {
-    const std::size_t bytes = scratch_bytes(size, backward);
-    if (bytes > arena_.capacity()) {
-        arena_ = Arena();  // the old room goes before the new one comes
-        arena_ = Arena(bytes);
-    }
 }
 
 template <class T>
@@ -239,6 +214,9 @@ void Gpt<T>::backward_block(Pass& pass, Index layer) {
         linear_backward(pass, w.mlp_proj, activated, branch(2 * layer + 2), d_hidden);
         multiply_into(d_hidden, derivative, n * f);
         norm(pass, w.ln_2, a.middle, a.mean_2, a.rstd_2, n, pass.normalized);
+        if (pass.layers)
+            pass.layers->add(layer, {n, pass.normalized, activated, derivative, d_hidden,
+                                     pass.batch.weights.data()});
         linear_backward(pass, w.fc, pass.normalized, d_hidden, pass.d_normalized);
         norm_backward(pass, w.ln_2, a.middle, a.mean_2, a.rstd_2, pass.d_normalized, n,
                       pass.d_residual);
@@ -253,21 +231,23 @@ void Gpt<T>::backward_block(Pass& pass, Index layer) {
 }
 
 template <class T>
-double Gpt<T>::forward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout) {
+LossSums Gpt<T>::forward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout) {
     const Arena::Frame frame(arena_);
     Pass pass(*table_, weights, batch, dropout, nullptr);
-    if (MicroBatchSize::of(batch).loss_rows == 0) return 0.0;
+    if (MicroBatchSize::of(batch).loss_rows == 0) return {};
     forward_trunk(pass);
     return head(pass, false);
 }
 
 template <class T>
-double Gpt<T>::forward_backward(const T* weights, const MicroBatch& batch,
-                                const DropoutKey& dropout, GradientSink<T>& sink) {
+LossSums Gpt<T>::forward_backward(const T* weights, const MicroBatch& batch,
+                                  const DropoutKey& dropout, GradientSink<T>& sink,
+                                  LayerSink<T>* layers) {
     const Arena::Frame frame(arena_);
     Pass pass(*table_, weights, batch, dropout, &sink);
+    pass.layers = layers;
     const MicroBatchSize size = MicroBatchSize::of(batch);
-    if (size.loss_rows == 0) return 0.0;  // no loss, no gradient: all contributions are zero
+    if (size.loss_rows == 0) return {};  // no loss, no gradient: all contributions are zero
     forward_trunk(pass);
     const Index n = pass.tokens, c = config_.hidden_size, f = config_.ffn_size();
     pass.gradient = arena_.take<T>(table_->largest_tensor());
@@ -276,10 +256,10 @@ double Gpt<T>::forward_backward(const T* weights, const MicroBatch& batch,
     pass.d_normalized = arena_.take<T>(n * c);
     pass.head_rows = arena_.take<T>(n * c);
     pass.order = arena_.take<Index>(n);
-    const double loss = head(pass, true);
+    const LossSums sums = head(pass, true);
     for (Index layer = config_.num_layers - 1; layer >= 0; --layer) backward_block(pass, layer);
     backward_embedding(pass);
-    return loss;
+    return sums;
 }
 
 template class Gpt<float>;

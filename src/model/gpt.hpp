@@ -8,45 +8,22 @@
 #include <span>
 #include <vector>
 
-#include "base/aligned.hpp"
-#include "kernels/rows.hpp"
-#include "model/gradient_sink.hpp"
 #include "model/key_value_cache.hpp"
-#include <evengrad/model.hpp>
-#include <evengrad/plan.hpp>
+#include "model/model.hpp"
 
 namespace evengrad {
 
-/// Sizes that decide how much scratch a micro-batch needs.
-struct MicroBatchSize {
-    Index tokens = 0;
-    Index longest_sequence = 0;
-    Index loss_rows = 0;
-
-    static MicroBatchSize of(const MicroBatch& batch);
-    /// The larger of each.
-    void include(const MicroBatchSize& other);
-};
-
 template <class T>
-class Gpt {
+class Gpt final : public Model<T> {
   public:
     Gpt(const GptConfig& config, const ParameterTable& table);
 
-    /// Scratch that micro-batches of this size need, bytes: activations, and largest gradient.
-    std::size_t scratch_bytes(const MicroBatchSize& size, bool backward) const;
-
-    /// Makes room for micro-batches up to this size. The only function that allocates.
-    void reserve(const MicroBatchSize& size, bool backward);
-    std::size_t reserved_bytes() const { return arena_.capacity(); }
-
-    /// Sum of weight * loss over the micro-batch, nats. `weights` is the flat parameter array.
-    double forward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout = {});
-
-    /// The same, and the gradient of that sum into `sink`: head, final norm, blocks from the last
-    /// to the first, embeddings; always in this order.
-    double forward_backward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout,
-                            GradientSink<T>& sink);
+    std::size_t scratch_bytes(const MicroBatchSize& size, bool backward) const override;
+    LossSums forward(const T* weights, const MicroBatch& batch,
+                     const DropoutKey& dropout = {}) override;
+    /// Order of the gradients: head, final norm, blocks from the last to the first, embeddings.
+    LossSums forward_backward(const T* weights, const MicroBatch& batch, const DropoutKey& dropout,
+                              GradientSink<T>& sink, LayerSink<T>* layers = nullptr) override;
 
     /// Logits of the positions whose weight is not 0, in order. logits: [those, vocab_size].
     void logits(const T* weights, const MicroBatch& batch, T* logits);
@@ -66,10 +43,11 @@ class Gpt {
     };
     struct Pass;  ///< one micro-batch under way
 
+    Arena& arena() override { return arena_; }
     void forward_trunk(Pass& pass);
     void forward_block(Pass& pass, Index layer, T* output);
     void row_logits(const Pass& pass, Index row, T* logits);
-    double head(Pass& pass, bool backward);
+    LossSums head(Pass& pass, bool backward);
     void backward_block(Pass& pass, Index layer);
     void backward_embedding(Pass& pass);
 

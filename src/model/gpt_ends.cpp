@@ -9,7 +9,7 @@ namespace evengrad {
 
 /// Loss of the rows that carry one; with `backward` also d_residual, and the head's contributions.
 template <class T>
-double Gpt<T>::head(Pass& pass, bool backward) {
+LossSums Gpt<T>::head(Pass& pass, bool backward) {
     const Index c = config_.hidden_size, v = config_.vocab_size;
     const Index count = MicroBatchSize::of(pass.batch).loss_rows;
     const Arena::Frame frame(arena_);
@@ -36,20 +36,23 @@ double Gpt<T>::head(Pass& pass, bool backward) {
     const Index chunk = std::min(count, head_chunk());
     T* logits = arena_.take<T>(chunk * v);
     T* d_normalized = backward ? arena_.take<T>(count * c) : nullptr;
-    double loss = 0.0;
+    LossSums sums;
     for (Index first = 0; first < count; first += chunk) {
         const Index size = std::min(chunk, count - first);
         const auto scores = matrix(logits, size, v);
         const auto inputs = matrix(normalized + first * c, size, c);
         multiply<T>(inputs, Transpose::no, embedding, Transpose::yes, scores);
-        loss += cross_entropy(logits, targets + first, weights + first, size, v, backward);
+        const LossSums chunk_sums =
+            cross_entropy(logits, targets + first, weights + first, size, v, backward);
+        sums.loss += chunk_sums.loss;
+        sums.correct += chunk_sums.correct;
         if (!backward) continue;
         multiply<T>(scores, Transpose::yes, inputs, Transpose::no, matrix(pass.gradient, v, c),
                     first == 0 ? T(0) : T(1));
         multiply<T>(scores, Transpose::no, embedding, Transpose::no,
                     matrix(d_normalized + first * c, size, c));
     }
-    if (!backward) return loss;
+    if (!backward) return sums;
     pass.emit(wte_, pass.gradient, v * c);
 
     // The rows that the embedding will add to again, for the micro-batch's exact norm.
@@ -69,7 +72,7 @@ double Gpt<T>::head(Pass& pass, bool backward) {
     norm_backward(pass, ln_f_, x, mean, rstd, d_normalized, count, d_x);
     std::fill_n(pass.d_residual, pass.tokens * c, T(0));
     for (Index r = 0; r < count; ++r) std::copy_n(d_x + r * c, c, pass.d_residual + rows[r] * c);
-    return loss;
+    return sums;
 }
 
 template <class T>
@@ -143,8 +146,8 @@ void Gpt<T>::extend(const T* weights, KeyValueCache<T>& cache, std::span<const s
     row_logits(pass, count - 1, logits);
 }
 
-template double Gpt<float>::head(Pass&, bool);
-template double Gpt<double>::head(Pass&, bool);
+template LossSums Gpt<float>::head(Pass&, bool);
+template LossSums Gpt<double>::head(Pass&, bool);
 template void Gpt<float>::backward_embedding(Pass&);
 template void Gpt<double>::backward_embedding(Pass&);
 template void Gpt<float>::logits(const float*, const MicroBatch&, float*);

@@ -26,6 +26,7 @@ struct Gpt<T>::Pass {
     MicroBatch batch;  ///< views; by value, as the next, so that temporaries may be passed
     DropoutKey dropout;
     GradientSink<T>* sink;
+    LayerSink<T>* layers = nullptr;
     Index tokens;
     KeyValueCache<T>* cache = nullptr;  ///< of the one sequence whose tokens go on here
 

@@ -133,13 +133,18 @@ void fill_orthogonal(const Tensor& tensor, const ElementNumbers& random, Index b
 
 double calculate_gain(Activation activation, double negative_slope) {
     switch (activation) {
-        case Activation::linear:
+        case Activation::identity:
         case Activation::sigmoid:
             return 1.0;
         case Activation::tanh:
             return 5.0 / 3.0;
         case Activation::relu:
         case Activation::gelu:
+        case Activation::gelu_tanh:
+        case Activation::elu:
+        case Activation::softplus:
+        case Activation::softsign:
+        case Activation::silu:
             return std::sqrt(2.0);
         case Activation::leaky_relu:
             return std::sqrt(2.0 / (1.0 + negative_slope * negative_slope));
@@ -178,7 +183,7 @@ std::vector<std::string> InitConfig::validate() const {
         problems.push_back(
             fmt::format("--init-constant must be above -100 and below 100, not {}", constant));
     try {
-        gain_of(*this, Activation::linear);
+        gain_of(*this, Activation::identity);
     } catch (const Error& error) {
         problems.emplace_back(error.what());
     }

@@ -43,37 +43,60 @@ double GptConfig::training_flops(Index length, Index loss_rows) const {
     return 3.0 * (static_cast<double>(num_layers) * (products + attention) + head);
 }
 
-ParameterTable::ParameterTable(const GptConfig& config) {
+ParameterTable::ParameterTable(const ModelConfig& config) {
+    if (config.is_mlp())
+        add_mlp(config.mlp());
+    else
+        add_gpt(config.gpt());
+}
+
+void ParameterTable::add_norm(const std::string& name, Index size) {
+    add(name + ".weight", {size}, false, {Initializer::Kind::constant, 1.0});
+    add(name + ".bias", {size}, false, {Initializer::Kind::constant, 0.0});
+}
+
+void ParameterTable::add_linear(const std::string& name, Index out, Index in,
+                                const Initializer& initializer) {
+    add(name + ".weight", {out, in}, true, initializer);
+    add(name + ".bias", {out}, false, {Initializer::Kind::constant, 0.0});
+}
+
+void ParameterTable::add_gpt(const GptConfig& config) {
     const Index c = config.hidden_size, f = config.ffn_size();
     const InitConfig& init = config.init;
-    constexpr auto constant = Initializer::Kind::constant;
     const Initializer embedding{Initializer::Kind::normal, init.std};
-    const auto norm = [&](const std::string& name) {
-        add(name + ".weight", {c}, false, {constant, 1.0});
-        add(name + ".bias", {c}, false, {constant, 0.0});
-    };
     // `residual`: whether its output is added to the residual stream.
     const auto linear = [&](const std::string& name, Index out, Index in, Activation activation,
                             bool residual) {
         Initializer initializer = initializer_of(init, out, in, activation);
         if (residual && init.scheme == InitScheme::gpt2)
             initializer.scale /= std::sqrt(2.0 * static_cast<double>(config.num_layers));
-        add(name + ".weight", {out, in}, true, initializer);
-        add(name + ".bias", {out}, false, {constant, 0.0});
+        add_linear(name, out, in, initializer);
     };
     // The tied embedding gets two contributions: the head's, and those of the input's rows.
     add("wte.weight", {config.vocab_size, c}, true, embedding, 2);
     add("wpe.weight", {config.seq_length, c}, true, embedding);
     for (Index layer = 0; layer < config.num_layers; ++layer) {
         const std::string block = fmt::format("blocks.{}.", layer);
-        norm(block + "ln_1");
-        linear(block + "attn.qkv", 3 * c, c, Activation::linear, false);
-        linear(block + "attn.proj", c, c, Activation::linear, true);
-        norm(block + "ln_2");
-        linear(block + "mlp.fc", f, c, Activation::gelu, false);
-        linear(block + "mlp.proj", c, f, Activation::linear, true);
+        add_norm(block + "ln_1", c);
+        linear(block + "attn.qkv", 3 * c, c, Activation::identity, false);
+        linear(block + "attn.proj", c, c, Activation::identity, true);
+        add_norm(block + "ln_2", c);
+        linear(block + "mlp.fc", f, c, config.activation, false);
+        linear(block + "mlp.proj", c, f, Activation::identity, true);
     }
-    norm("ln_f");
+    add_norm("ln_f", c);
+}
+
+void ParameterTable::add_mlp(const MlpConfig& config) {
+    const Index last = config.layers() - 1;
+    for (Index layer = 0; layer <= last; ++layer) {
+        const std::string name = fmt::format("layers.{}", layer);
+        const Index out = config.width(layer + 1), in = config.width(layer);
+        const Activation next = layer < last ? config.activation : Activation::identity;
+        add_linear(name, out, in, initializer_of(config.init, out, in, next));
+        if (layer < last && config.norm == MlpNorm::layernorm) add_norm(name + ".norm", out);
+    }
 }
 
 Index ParameterTable::add(std::string name, std::vector<Index> shape, bool decay,

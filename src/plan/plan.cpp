@@ -102,8 +102,30 @@ std::uint64_t Permutation::operator()(std::uint64_t index) const {
 MicroBatch StepPlan::micro_batch(std::int64_t k) const {
     const auto s0 = sequence_begin[at(k)], s1 = sequence_begin[at(k + 1)];
     const auto t0 = token_begin[at(k)], t1 = token_begin[at(k + 1)];
+    const auto rows = [&](const std::vector<float>& numbers) {
+        const auto width =
+            static_cast<std::int64_t>(numbers.size() / std::max<std::size_t>(tokens.size(), 1));
+        return part(numbers, t0 * width, t1 * width);
+    };
     return {part(lengths, s0, s1), part(keys, s0, s1),    part(sequence_ids, s0, s1),
-            part(tokens, t0, t1),  part(targets, t0, t1), part(weights, t0, t1)};
+            part(tokens, t0, t1),  part(targets, t0, t1), part(weights, t0, t1),
+            rows(features),        rows(values)};
+}
+
+MicroBatch MicroBatch::sequence(std::size_t s, std::size_t position) const {
+    const auto length = static_cast<std::size_t>(lengths[s]);
+    const auto rows = [&](std::span<const float> numbers) {
+        const std::size_t width = numbers.size() / tokens.size();
+        return numbers.subspan(position * width, length * width);
+    };
+    return {lengths.subspan(s, 1),
+            keys.subspan(s, 1),
+            sequence_ids.subspan(s, 1),
+            tokens.subspan(position, length),
+            targets.subspan(position, length),
+            weights.subspan(position, length),
+            rows(features),
+            rows(values)};
 }
 
 std::int64_t StepPlan::total_loss_tokens() const {
@@ -127,6 +149,12 @@ void StepPlan::append(const Dataset& data, std::span<const Sequence> sequences,
         tokens.insert(tokens.end(), read_tokens.begin(), read_tokens.end() - 1);
         targets.insert(targets.end(), read_tokens.begin() + 1, read_tokens.end());
         weights.insert(weights.end(), read_weights.begin() + 1, read_weights.end());
+        if (const RowShape shape = data.row_shape(); shape.features > 0) {
+            features.resize(features.size() + at(shape.features));
+            values.resize(values.size() + at(shape.values));
+            data.part(s.part).read_row(s.document, std::span(features).last(at(shape.features)),
+                                       std::span(values).last(at(shape.values)));
+        }
         for (std::size_t t = 1; t < read_weights.size(); ++t) {
             weight_sum += static_cast<double>(read_weights[t]);
             loss_count += read_weights[t] > 0.0f;

@@ -185,7 +185,7 @@ std::string audit_json(const AuditReport& report) {
         {"checkpoint", audit.checkpoint.empty() ? Json(nullptr) : Json(audit.checkpoint.string())},
         {"seed", report.config.train.seed},
         {"parameters", audit.parameters},
-        {"seq_length", report.config.train.model.seq_length},
+        {"seq_length", report.config.train.model.seq_length()},
         {"global_batch_size", plan.global_batch_size},
         {"micro_batch_size", plan.micro_batch_size},
         {"micro_batch_tokens", plan.micro_batch_tokens},

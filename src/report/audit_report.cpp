@@ -51,7 +51,7 @@ std::string head(const AuditReport& report) {
         "batches    {} of {} sequences, steps {}: {} loss tokens, {} a sequence (median {:.0f})\n",
         audit.checkpoint.empty() ? fmt::format("initial, seed {}", report.config.train.seed)
                                  : fmt::format("{}, step {}", audit.checkpoint.string(), first - 1),
-        audit.parameters, report.data.source(), report.config.train.model.seq_length,
+        audit.parameters, report.data.source(), report.config.train.model.seq_length(),
         audit.batches.size(), sequences_of(audit), range(first, last), mean.loss_tokens,
         range(mean.unevenness), mean.unevenness.median);
     if (audit.batches_without_loss > 0)

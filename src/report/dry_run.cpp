@@ -67,11 +67,11 @@ struct Seen {
     double weight_ratio = 1.0, mean_of_means = 1.0;
     std::size_t scratch = 0;
 
-    void look_at(const StepPlan& plan, const GptConfig& config, const Gpt<float>& model,
+    void look_at(const StepPlan& plan, const ModelConfig& config, const Model<float>& model,
                  const Topology& topology);
 };
 
-void Seen::look_at(const StepPlan& plan, const GptConfig& config, const Gpt<float>& model,
+void Seen::look_at(const StepPlan& plan, const ModelConfig& config, const Model<float>& model,
                    const Topology& topology) {
     micro_batches.push_back(static_cast<double>(plan.size()));
     tokens.push_back(static_cast<double>(plan.tokens.size()));
@@ -177,19 +177,19 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
     if (run.ranks_of_node > 1) run.shared_folder = room.folder;
     if (world.rank() != 0) return run;
 
-    check_vocabulary(*data, config.model.vocab_size);
+    check_vocabulary(*data, config.model.classes());
     const Planner planner(*data, config.plan);
     run.steps_per_epoch = planner.steps_per_epoch();
     run.train_iters = config.schedule.train_iters;
     const std::int64_t steps =
         std::min(run.steps_per_epoch, std::max<std::int64_t>(run.train_iters, 1));
     run.steps_seen = std::min(steps, most_steps_seen);
-    const Gpt<float> model(config.model, table);
+    const auto model = make_model<float>(config.model, table);
     Seen seen;
     // The first and the last, which may be short, are among them.
     for (std::int64_t i = 0; i < run.steps_seen; ++i)
         seen.look_at(planner.plan(run.steps_seen == 1 ? 0 : i * (steps - 1) / (run.steps_seen - 1)),
-                     config.model, model, topology);
+                     config.model, *model, topology);
     run.tokens_of_run = static_cast<std::int64_t>(
         std::accumulate(seen.tokens.begin(), seen.tokens.end(), 0.0) /
         static_cast<double>(run.steps_seen) * static_cast<double>(run.train_iters));
@@ -205,7 +205,7 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
 
     run.kinds = kinds_of(table);
     run.parameters = table.parameter_count();
-    run.initialization = describe(config.model.init);
+    run.initialization = describe(config.model.init());
     run.memory = memory_of(topology, ownership, table, moments, largest_node, seen.scratch);
     for (int rank = 0; rank < world.size(); ++rank)
         run.moments_per_rank =

@@ -73,7 +73,7 @@ std::string evaluation_tables(const EvaluationReport& report) {
         "data       {} tokens, {}; sequences: {}, of {} tokens at most\n\n",
         report.checkpoint.path.string(), report.checkpoint.state.step, report.data.tokens(),
         report.data.tokenizer()->spec().describe(), name_of(report.sequences),
-        report.checkpoint.model.seq_length);
+        report.checkpoint.model.seq_length());
     text += row("file", "documents") + headings();
     for (std::size_t p = 0; p < parts.size(); ++p) {
         const DataPart& part = report.data.parts()[p];
@@ -98,7 +98,7 @@ std::string evaluation_json(const EvaluationReport& report) {
         {"step", report.checkpoint.state.step},
         {"tokenizer", report.data.tokenizer()->spec().describe()},
         {"sequence_mode", name_of(report.sequences)},
-        {"seq_length", report.checkpoint.model.seq_length},
+        {"seq_length", report.checkpoint.model.seq_length()},
         {"documents", report.data.documents()},
         {"total", to_json(report.evaluation.total)},
     };

@@ -104,14 +104,13 @@ void Progress::on_start(const RunStart& start) {
     begin_ = monotonic_seconds();
     std::string text = machine_lines(machine_);
     text += fmt::format(
-        "model    {} x {}, {}, sequences of {}: {} parameters\n"
+        "model    {}: {} parameters\n"
         "memory   a node: weights {}, gradient sums {}, moments {}; a rank: about {} of scratch; "
         "rank 0: {} to save from\n"
         "data     {} tokens in {} ({} an epoch), held out {} tokens\n"
         "saving   {}",
-        counted(config.model.num_layers, "layer"), config.model.hidden_size,
-        counted(config.model.num_attention_heads, "head"), config.model.seq_length,
-        trainer.parameters().parameter_count(), format_bytes(static_cast<double>(memory.weights)),
+        describe(config.model), trainer.parameters().parameter_count(),
+        format_bytes(static_cast<double>(memory.weights)),
         format_bytes(static_cast<double>(memory.sums)),
         format_bytes(static_cast<double>(memory.moments)),
         format_bytes(static_cast<double>(memory.scratch_per_rank)),

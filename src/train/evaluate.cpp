@@ -161,20 +161,20 @@ void check_evaluation_data(const Dataset& data, Index vocabulary) {
                     "give data with text, or with completions");
 }
 
-Evaluation evaluate(const Topology& topology, const NodeStore& store, const GptConfig& model_config,
-                    Gpt<float>& model, const Dataset* data, const EvaluateConfig& config,
-                    const EvaluationProgress& progress) {
+Evaluation evaluate(const Topology& topology, const NodeStore& store,
+                    const ModelConfig& model_config, Model<float>& model, const Dataset* data,
+                    const EvaluateConfig& config, const EvaluationProgress& progress) {
     const Communicator& world = topology.world();
     std::optional<Evaluator> evaluator;
     std::int64_t sequences = 0;
     if (world.rank() == 0) {
         EVENGRAD_CHECK(data != nullptr, "an evaluation without data");
-        check_evaluation_data(*data, model_config.vocab_size);
-        evaluator.emplace(*data, config, model_config.seq_length);
+        check_evaluation_data(*data, model_config.classes());
+        evaluator.emplace(*data, config, model_config.seq_length());
         sequences = evaluator->size();
     }
     world.broadcast(std::span(&sequences, 1), 0);
-    const std::int64_t window = window_size(model_config.seq_length, world.size());
+    const std::int64_t window = window_size(model_config.seq_length(), world.size());
     std::int64_t positions = 0;
     for (std::int64_t first = 0; first < sequences; first += window) {
         const std::int64_t last = std::min(first + window, sequences);
@@ -190,7 +190,7 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store, const GptC
                                const MicroBatch batch = plan.micro_batch(k);
                                LedgerRow row = begin_row(world.rank(), batch);
                                if (row.tokens > 0)
-                                   row.loss = model.forward(store.weights().data(), batch);
+                                   row.loss = model.forward(store.weights().data(), batch).loss;
                                ledger.record(k, row);
                            });
         ledger.combine(world);
@@ -212,7 +212,7 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store, const GptC
 
 Evaluation Trainer::evaluate(const Dataset* data, std::int64_t most_sequences) {
     State& s = *state_;
-    return evengrad::evaluate(s.topology, s.store, s.config.model, s.model, data,
+    return evengrad::evaluate(s.topology, s.store, s.config.model, *s.model, data,
                               {s.config.plan.sequences, most_sequences, s.config.seed});
 }
 
@@ -225,11 +225,13 @@ Evaluation evaluate_checkpoint(const Communicator& world, const CheckpointInfo& 
     const bool root = world.rank() == 0;
     if (root) {
         EVENGRAD_CHECK(data != nullptr, "an evaluation without data");
-        check_evaluation_data(*data, checkpoint.model.vocab_size);
+        check_evaluation_data(*data, checkpoint.model.classes());
     }
+    std::string architecture = root ? checkpoint.model.name() : "";
     std::string json = root ? schema::to_json(checkpoint.model) : "";
+    world.broadcast(architecture, 0);
     world.broadcast(json, 0);
-    const GptConfig model_config = schema::model_from_json(json, "rank 0's model");
+    const ModelConfig model_config = schema::model_from_json(architecture, json, "rank 0's model");
     const Topology topology(world, ranks_per_node);
     const ParameterTable table(model_config);
     const NodeStore store(topology, table, NodeStore::Holds::weights);
@@ -237,8 +239,8 @@ Evaluation evaluate_checkpoint(const Communicator& world, const CheckpointInfo& 
     check_fingerprints(topology.world(), allow_mixed_cpus);
     if (root) read_checkpoint_weights(checkpoint, table, store.weights());
     share_weights_from_root(topology, store);
-    Gpt<float> model(model_config, table);
-    return evaluate(topology, store, model_config, model, data, config, progress);
+    const auto model = make_model<float>(model_config, table);
+    return evaluate(topology, store, model_config, *model, data, config, progress);
 }
 
 }  // namespace evengrad

@@ -106,7 +106,7 @@ void Run::begin() {
         throw UsageError(
             "the schedule reduce-on-plateau follows held-out losses, and there are none",
             "give held-out data and --eval-interval, or another --lr-decay-style");
-    if (s_.is_root() && valid_) check_evaluation_data(*valid_, s_.config.model.vocab_size);
+    if (s_.is_root() && valid_) check_evaluation_data(*valid_, s_.config.model.classes());
     const bool in_place = s_.is_root() && resumes_in_place(config_);
     std::optional<Snapshot> snapshot;
     if (s_.is_root()) {
@@ -171,7 +171,7 @@ std::string describe_evaluations(const Dataset& valid, const TrainConfig& config
     return fmt::format(
         "tokens of digest {}, {}, {} tokens at most{}", valid.digest(),
         config.plan.sequences == SequenceMode::stream ? "stream" : "documents",
-        config.model.seq_length,
+        config.model.seq_length(),
         sequences > 0 ? fmt::format(", {} sequences by seed {}", sequences, config.seed) : "");
 }
 

@@ -8,7 +8,7 @@
 namespace evengrad {
 
 TrainConfig config_in_force(TrainConfig config) {
-    config.plan.seq_length = config.model.seq_length;
+    config.plan.seq_length = config.model.seq_length();
     config.plan.seed = config.seed;
     const auto problems = config.validate();
     if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));

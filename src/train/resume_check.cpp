@@ -16,9 +16,9 @@ namespace {
 
 /// The value of each option in overridable_options that is set, and of loss-reduction, as text.
 std::map<std::string, std::string> deciding_options(const CheckpointState& state,
-                                                    const GptConfig& model) {
+                                                    const ModelConfig& model) {
     std::map<std::string, std::string> values{{"seed", std::to_string(state.seed)},
-                                              {"dropout", fmt::format("{}", model.dropout)},
+                                              {"dropout", fmt::format("{}", model.dropout())},
                                               // Checkpoints from before there was a choice.
                                               {"loss-reduction", LossReduction().text()}};
     if (!state.data_digest.empty()) values["data"] = "tokens of digest " + state.data_digest;

@@ -41,17 +41,6 @@ class ProductSink final : public GradientSink<float> {
     std::vector<double> by_block_;
 };
 
-/// Sequence s of a micro-batch, whose positions begin at `position`.
-MicroBatch sequence_of(const MicroBatch& batch, std::size_t s, std::size_t position) {
-    const auto length = static_cast<std::size_t>(batch.lengths[s]);
-    return {batch.lengths.subspan(s, 1),
-            batch.keys.subspan(s, 1),
-            batch.sequence_ids.subspan(s, 1),
-            batch.tokens.subspan(position, length),
-            batch.targets.subspan(position, length),
-            batch.weights.subspan(position, length)};
-}
-
 DocumentId document_of(const Planner& planner, std::int64_t sequence_id) {
     const Sequence sequence = planner.sequences()[sequence_id];
     return {sequence.part, sequence.document};
@@ -122,13 +111,13 @@ std::vector<DocumentShare> document_shares(Trainer::State& state, const StepPlan
     world.broadcast(std::span(&count, 1), 0);
     world.broadcast(std::span(owners), 0);
     const DropoutKey dropout{dropout_step_key(state.config.seed, plan.step),
-                             state.config.model.dropout};
+                             state.config.model.dropout()};
     std::vector<DocumentShare> shares(static_cast<std::size_t>(count));
     std::size_t position = 0;
     for (std::size_t i = 0; i < owners.size(); ++i) {
         ProductSink sink(state.table, gradient);
-        state.model.forward_backward(state.store.weights().data(), sequence_of(whole, i, position),
-                                     dropout, sink);
+        state.model->forward_backward(state.store.weights().data(), whole.sequence(i, position),
+                                      dropout, sink);
         shares[static_cast<std::size_t>(owners[i])].share +=
             sink.total(world) / (plan.denominator * gradient.norm() * gradient.norm());
         position += static_cast<std::size_t>(whole.lengths[i]);

@@ -104,13 +104,13 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
       store(topology, table),
       quanta(table.size()),
       optimizer(config.optimizer, table, owned()),
-      model(config.model, table),
+      model(make_model<float>(config.model, table)),
       accumulator(table, quanta, store.sum(), topology.node().rank(), topology.node().size()),
       data(data_) {
     self_test(topology);
     ranks_compute_alike = check_fingerprints(topology.world(), config.allow_mixed_cpus);
     if (is_root() && data) {
-        check_vocabulary(*data, config.model.vocab_size);
+        check_vocabulary(*data, config.model.classes());
         planner.emplace(*data, config.plan);
         data_digest = data->digest();
     }
@@ -133,7 +133,7 @@ void Trainer::State::reserve_scratch() {
     }
     std::array<std::int64_t, 3> numbers{size.tokens, size.longest_sequence, size.loss_rows};
     topology.world().broadcast(std::span<std::int64_t>(numbers), 0);
-    if (numbers[0] > 0) model.reserve({numbers[0], numbers[1], numbers[2]}, true);
+    if (numbers[0] > 0) model->reserve({numbers[0], numbers[1], numbers[2]}, true);
 }
 
 void share_weights_from_root(const Topology& topology, const NodeStore& store) {
@@ -178,7 +178,7 @@ int Trainer::node_count() const {
 Trainer::Memory Trainer::memory() const {
     const State& s = *state_;
     return memory_of(s.topology, s.ownership, s.table, s.optimizer.moments(),
-                     s.topology.node_index(), s.model.reserved_bytes());
+                     s.topology.node_index(), s.model->reserved_bytes());
 }
 
 CheckpointState Trainer::State::checkpoint_state() const {

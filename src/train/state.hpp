@@ -5,7 +5,7 @@
 #include "gradient/accumulator.hpp"
 #include "gradient/ledger.hpp"
 #include "gradient/quantum.hpp"
-#include "model/gpt.hpp"
+#include "model/model.hpp"
 #include "mpi/exchange.hpp"
 #include "mpi/node.hpp"
 #include "optimizer/optimizer.hpp"
@@ -80,7 +80,7 @@ struct Trainer::State {
     NodeStore store;
     QuantumTable quanta;
     Optimizer optimizer;
-    Gpt<float> model;
+    std::unique_ptr<Model<float>> model;
     Accumulator accumulator;
     const Dataset* data;
     std::optional<Planner> planner;  ///< rank 0

@@ -104,7 +104,7 @@ void StepRun::make_plan() {
     deal_ = deal(s_.topology, s_.config.model, plan_);
     auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     if (s_.hooks.order) s_.hooks.order(mine);
-    s_.model.reserve(deal_.largest, true);
+    s_.model->reserve(deal_.largest, true);
     clock_.lap(Phase::plan);
 }
 
@@ -113,7 +113,7 @@ PassResult StepRun::compute() {
     s_.accumulator.begin_pass();
     const std::int64_t step = s_.steps_done + 1;
     const DropoutKey dropout{dropout_step_key(s_.config.seed, s_.steps_done),
-                             s_.config.model.dropout};
+                             s_.config.model.dropout()};
     const auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     const double start = monotonic_seconds();
     draw_micro_batches(s_.topology, s_.store, mine, [&](std::int64_t k) {
@@ -124,7 +124,7 @@ PassResult StepRun::compute() {
             sink.plant_nan(s_.hooks.nan_tensor);
         s_.accumulator.begin_micro_batch(k);
         LedgerRow row = begin_row(s_.topology.world().rank(), batch);
-        row.loss = s_.model.forward_backward(s_.store.weights().data(), batch, dropout, sink);
+        row.loss = s_.model->forward_backward(s_.store.weights().data(), batch, dropout, sink).loss;
         const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
         row.squared_norm = facts.squared_norm;
         row.checksum = facts.checksum;

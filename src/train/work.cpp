@@ -21,6 +21,8 @@ void broadcast_plan(const Communicator& world, StepPlan& plan) {
     world.broadcast_resized(plan.tokens, 0);
     world.broadcast_resized(plan.targets, 0);
     world.broadcast_resized(plan.weights, 0);
+    world.broadcast_resized(plan.features, 0);
+    world.broadcast_resized(plan.values, 0);
 }
 
 void check_vocabulary(const Dataset& data, Index vocabulary) {
@@ -31,7 +33,7 @@ void check_vocabulary(const Dataset& data, Index vocabulary) {
                     "give data of the model's tokenizer");
 }
 
-double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {
+double micro_batch_cost(const ModelConfig& config, const MicroBatch& batch) {
     double flops = 0.0;
     std::size_t row = 0;
     for (const std::int32_t length : batch.lengths) {
@@ -44,7 +46,7 @@ double micro_batch_cost(const GptConfig& config, const MicroBatch& batch) {
     return flops;
 }
 
-Deal deal(const Topology& topology, const GptConfig& config, const StepPlan& plan) {
+Deal deal(const Topology& topology, const ModelConfig& config, const StepPlan& plan) {
     std::vector<double> costs;
     Deal result;
     for (std::int64_t k = 0; k < plan.size(); ++k) {

@@ -17,14 +17,14 @@ void broadcast_plan(const Communicator& world, StepPlan& plan);
 void check_vocabulary(const Dataset& data, Index vocabulary);
 
 /// Relative time that a micro-batch takes: its floating-point operations.
-double micro_batch_cost(const GptConfig& config, const MicroBatch& batch);
+double micro_batch_cost(const ModelConfig& config, const MicroBatch& batch);
 
 /// Who gets what: the same on every rank.
 struct Deal {
     std::vector<std::vector<std::int64_t>> of_node;  ///< micro-batches, by falling cost
     MicroBatchSize largest;                          ///< of all of them
 };
-Deal deal(const Topology& topology, const GptConfig& config, const StepPlan& plan);
+Deal deal(const Topology& topology, const ModelConfig& config, const StepPlan& plan);
 
 /// The ledger's row for a micro-batch of `rank`, without what computing it gives.
 LedgerRow begin_row(int rank, const MicroBatch& batch);

@@ -87,8 +87,9 @@ TEST_F(Refusal, TheUnchangedFileIsGood) {
 }
 
 TEST_F(Refusal, AnotherRunIsRefusedWithBothValues) {
-    EXPECT_TRUE(contains(other_run([](TrainConfig& c, Documents&) { c.model.num_layers = 3; }),
-                         {"architecture (num_layers)", "is 2 in the checkpoint", "3 here"}));
+    EXPECT_TRUE(
+        contains(other_run([](TrainConfig& c, Documents&) { c.model.gpt().num_layers = 3; }),
+                 {"architecture (num_layers)", "is 2 in the checkpoint", "3 here"}));
     EXPECT_TRUE(contains(other_run([](TrainConfig& c, Documents&) { c.seed = 77; }),
                          {"--seed", "1234", "77"}));
     EXPECT_TRUE(contains(

@@ -34,7 +34,7 @@ class Saved : public testing::Test {
 
     static TrainConfig config() {
         TrainConfig config = resume_config(OptimizerKind::adamw);
-        config.model.vocab_size = 257;
+        config.model.gpt().vocab_size = 257;
         return config;
     }
 

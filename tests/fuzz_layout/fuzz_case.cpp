@@ -157,7 +157,7 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
     drawn.number = number;
     TrainConfig& config = drawn.config;
     config.model = draw_model(draw);
-    config.plan = draw_plan(draw, config.model.seq_length);
+    config.plan = draw_plan(draw, config.model.gpt().seq_length);
     config.optimizer = draw_optimizer(draw);
     // An undivided sum is a long step: one that leaves numbers that are none is no case.
     const OptimizerKind kind = config.optimizer.kind;
@@ -167,9 +167,9 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
         config.optimizer.clip_grad = 1.0;
     config.schedule = draw_schedule(draw);
     config.seed = draw.bits() >> 8;  // as many as --seed takes
-    drawn.data = draw_data(draw, config.model.seq_length);
-    config.model.vocab_size = open_tokenizer(drawn.data.tokenizer)->vocabulary_size();
-    if (draw.chance(0.2)) config.model.vocab_size += draw.between(1, 40);
+    drawn.data = draw_data(draw, config.model.gpt().seq_length);
+    config.model.gpt().vocab_size = open_tokenizer(drawn.data.tokenizer)->vocabulary_size();
+    if (draw.chance(0.2)) config.model.gpt().vocab_size += draw.between(1, 40);
     if (!drawn.data.valid.empty()) {
         drawn.eval_interval = draw.between(0, 3);
         drawn.eval_iters = draw.between(0, 2);
@@ -185,7 +185,7 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
         // Whether a norm is unusual is said after 32 steps. So many of them can only be small ones.
         config.schedule.train_iters = draw.between(34, 40);
         config.report_spike = config.skip_on_spike = draw.one_of({0.5, 1.0, 2.0});
-        config.model.num_layers = 1;
+        config.model.gpt().num_layers = 1;
         config.plan.global_batch_size = std::min<std::int64_t>(config.plan.global_batch_size, 4);
         layouts = 5;
     }
@@ -270,7 +270,7 @@ std::vector<std::string> features(const FuzzCase& drawn, const Layout& layout,
     const TrainConfig& config = drawn.config;
     found.push_back("loss reduction " +
                     config.plan.reduction.text().substr(0, config.plan.reduction.text().find(':')));
-    note(config.model.dropout > 0.0, "dropout");
+    note(config.model.gpt().dropout > 0.0, "dropout");
     note(config.plan.sequences == SequenceMode::stream, "stream");
     note(config.plan.micro_batch_tokens > 0, "micro-batches by tokens");
     found.emplace_back(facts_of(config.optimizer.kind).name);

@@ -41,7 +41,7 @@ std::vector<float> weights_of(const ParameterTable& table, std::uint64_t seed, I
 
 /// A matrix by itself, as a model to come may have it.
 Tensor matrix(const InitConfig& config, Index rows, Index columns,
-              Activation activation = Activation::linear) {
+              Activation activation = Activation::identity) {
     Tensor tensor;
     tensor.shape = {rows, columns};
     tensor.offset = 1600;

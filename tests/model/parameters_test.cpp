@@ -94,7 +94,7 @@ TEST(Gain, CanFollowTheActivationBehindEachLayer) {
         const auto scale = [&](Activation activation) {
             return initializer_of(init, 30, 20, activation).scale;
         };
-        EXPECT_DOUBLE_EQ(scale(Activation::tanh) / scale(Activation::linear), 5.0 / 3.0);
+        EXPECT_DOUBLE_EQ(scale(Activation::tanh) / scale(Activation::identity), 5.0 / 3.0);
         EXPECT_DOUBLE_EQ(scale(Activation::selu) / scale(Activation::sigmoid), 0.75);
         // In the transformer GELU is behind mlp.fc only. (Of equal shape: no bias by fans.)
         GptConfig model = config();

@@ -33,13 +33,13 @@ class DryRunTest : public testing::TestWithParam<std::tuple<OptimizerKind, bool,
 TEST_P(DryRunTest, SaysWhatTheRunThenDoes) {
     const auto [kind, by_tokens, ranks_per_node] = GetParam();
     TrainConfig config = test::tiny_config(0);
-    config.model.vocab_size = 2100;
+    config.model.gpt().vocab_size = 2100;
     config.optimizer.kind = kind;
     config.ranks_per_node = ranks_per_node;
     if (by_tokens) config.plan.micro_batch_tokens = 200;
     const Dataset data(test::uneven_documents(101, 150, 5));
     const bool root = world().rank() == 0;
-    config.plan.seq_length = config.model.seq_length;
+    config.plan.seq_length = config.model.gpt().seq_length;
     const Planner planner(data, config.plan);
     config.schedule.train_iters = planner.steps_per_epoch();
     const DryRun dry = look_ahead(world(), config, {}, root ? &data : nullptr, nullptr);
@@ -122,8 +122,8 @@ TEST(CheckpointBytes, AreThoseOfTheFile) {
           std::tuple{3, 160, OptimizerKind::sgd}, std::tuple{12, 64, OptimizerKind::lion}}) {
         const ScratchFolder folder;
         TrainConfig config = test::tiny_config(5);
-        config.model.num_layers = layers;
-        config.model.hidden_size = hidden;
+        config.model.gpt().num_layers = layers;
+        config.model.gpt().hidden_size = hidden;
         config.optimizer.kind = kind;
         const Dataset data(test::uneven_documents(30, 90));
         const bool root = world().rank() == 0;

@@ -23,7 +23,7 @@ TEST(EvaluationReport, ShowsADashAndWritesNullForWhatIsUndefined) {
     CheckpointInfo checkpoint;
     checkpoint.path = "run/step-00000012.h5";
     checkpoint.state.step = 12;
-    checkpoint.model.seq_length = 64;
+    checkpoint.model.gpt().seq_length = 64;
     const std::string long_name = std::string(50, 'x') + "/end.jsonl";
     const Dataset one = file_of("a.txt"), two = file_of(long_name);
     const Dataset data({one.part(0), two.part(0)});

@@ -14,10 +14,10 @@ class IdleRun {
   public:
     explicit IdleRun(std::int64_t train_iters) {
         TrainConfig config;
-        config.model.num_layers = 1;
-        config.model.hidden_size = 16;
-        config.model.num_attention_heads = 2;
-        config.model.seq_length = 16;
+        config.model.gpt().num_layers = 1;
+        config.model.gpt().hidden_size = 16;
+        config.model.gpt().num_attention_heads = 2;
+        config.model.gpt().seq_length = 16;
         config.plan.seq_length = 16;
         config.schedule.train_iters = train_iters;
         const std::int32_t end = TokenizerSpec().end_of_text;

@@ -107,7 +107,7 @@ TEST_F(Faults, R19ALostLedgerRowIsAnError) {
 }
 
 TEST_F(Faults, ABadConfigurationIsReportedAsAWhole) {
-    config_.model.num_attention_heads = 5;
+    config_.model.gpt().num_attention_heads = 5;
     config_.plan.global_batch_size = 0;
     config_.optimizer.adam_beta2 = 1.0;
     config_.schedule.lr = -1.0;

@@ -127,8 +127,8 @@ std::vector<double> applied(std::span<const float> before, std::span<const float
 
 TrainConfig plain_sgd(double lr) {
     TrainConfig config = tiny_config(100);
-    config.model.dropout = 0.0;
-    config.model.vocab_size = TokenizerSpec().vocabulary_size;
+    config.model.gpt().dropout = 0.0;
+    config.model.gpt().vocab_size = TokenizerSpec().vocabulary_size;
     config.optimizer.kind = OptimizerKind::sgd;
     config.optimizer.weight_decay = 0.0;
     config.optimizer.clip_grad = 0.0;
@@ -180,7 +180,7 @@ TEST(Trainer, RefusesTokensOutsideTheVocabulary) {
         EXPECT_THROW(Dataset{documents}, Error);
     }
     TrainConfig small = plain_sgd(0.1);
-    small.model.vocab_size = TokenizerSpec().vocabulary_size - 1;
+    small.model.gpt().vocab_size = TokenizerSpec().vocabulary_size - 1;
     EXPECT_THROW(Trainer(world(), small, &good), Error);
     Trainer trainer(world(), small, nullptr);
     EXPECT_THROW(trainer.evaluate(&good), Error);

@@ -29,7 +29,7 @@ void expect_one_result(TrainConfig config, const Dataset& data, const TestHooks&
 TEST(Layouts, R2R3OneDigestForAllAndTheLedgerShowsWhoComputed) {
     const Dataset data{uneven_documents(150, 90, 7)};
     TrainConfig config = tiny_config(steps);
-    config.model.hidden_size = 64;
+    config.model.gpt().hidden_size = 64;
     std::string expected;
     std::set<std::string> assignments;
     for (const Layout& layout : layouts()) {
@@ -213,7 +213,7 @@ TEST(Layouts, InitialWeightsOfEachKindAreTheSame) {
     for (const InitScheme scheme :
          {InitScheme::uniform, InitScheme::truncated_normal, InitScheme::orthogonal}) {
         TrainConfig config = tiny_config(3);
-        config.model.init.scheme = scheme;
+        config.model.init().scheme = scheme;
         std::string expected;
         for (const Layout& layout : layouts()) {
             config.ranks_per_node = layout.ranks_per_node;
@@ -221,7 +221,7 @@ TEST(Layouts, InitialWeightsOfEachKindAreTheSame) {
                 return Trainer(ranks, config, nullptr).digest();
             });
             if (expected.empty()) expected = digest;
-            EXPECT_EQ(digest, expected) << name(layout) << ", " << describe(config.model.init);
+            EXPECT_EQ(digest, expected) << name(layout) << ", " << describe(config.model.init());
         }
         digests.insert(expected);
     }
@@ -234,7 +234,7 @@ TEST(Layouts, AnotherSeedOrDropoutGivesAnotherDigest) {
     for (int variant = 0; variant < 3; ++variant) {
         TrainConfig config = tiny_config(3);
         if (variant == 1) config.seed = 5;
-        if (variant == 2) config.model.dropout = 0.2;
+        if (variant == 2) config.model.gpt().dropout = 0.2;
         digests.insert(on_ranks(world().size(), [&](const Communicator& ranks) {
             Trainer trainer(ranks, config, &data);
             return run_steps(trainer, 3).bits;

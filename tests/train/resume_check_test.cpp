@@ -60,7 +60,7 @@ TEST(ResumeCheck, TheSameRunGoesOnInSilence) {
 
 TEST(ResumeCheck, R20_ArchitectureAndOptimizerNeverChange) {
     Resume model, optimizer;
-    model.config.model.num_layers = 7;
+    model.config.model.gpt().num_layers = 7;
     optimizer.config.optimizer.kind = OptimizerKind::sgd;
     std::vector<std::string> all(overridable_options.begin(), overridable_options.end());
     for (const auto& overrides : {std::vector<std::string>{}, all}) {
@@ -88,7 +88,7 @@ TEST(ResumeCheck, R20_WhatDecidesTheResultIsRefusedNamingBothValuesUnlessOverrid
     resume.here.seed = 6;
     resume.here.data_digest = "bbbb";
     resume.here.batches = "sequences stream, global-batch-size 32, micro-batch-tokens 96";
-    resume.config.model.dropout = 0.25;
+    resume.config.model.gpt().dropout = 0.25;
     EXPECT_TRUE(contains(
         resume.refusal(),
         {"--data is tokens of digest aaaa in the checkpoint and tokens of digest bbbb here",
@@ -128,7 +128,7 @@ TEST(ResumeCheck, WithoutDataThereAreNoneToCompare) {
 
 TEST(ResumeCheck, WhatOnlyAFreshRunUsesMayChange) {
     Resume resume;
-    resume.config.model.init.std = 0.5;
+    resume.config.model.init().std = 0.5;
     resume.check();
 }
 

@@ -53,7 +53,7 @@ SpikyRun run(Trainer& trainer, std::int64_t count = steps) {
 std::int64_t step_with_the_loud_one(const Dataset& data, const TrainConfig& config) {
     PlanConfig plan = config.plan;
     plan.seed = config.seed;
-    plan.seq_length = config.model.seq_length;
+    plan.seq_length = config.model.gpt().seq_length;
     const Planner planner(data, plan);
     for (std::int64_t step = 0; step < steps; ++step)
         for (const std::int64_t id : planner.plan(step).sequence_ids)

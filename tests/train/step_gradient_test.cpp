@@ -15,7 +15,7 @@ using namespace test;
 TEST(StepGradient, IsTheDoublePrecisionGradientOfThatStep) {
     const Dataset data(uneven_documents(101, 150, 5));
     TrainConfig config = tiny_config(10);
-    config.model.dropout = 0.0;
+    config.model.gpt().dropout = 0.0;
     config.plan.reduction = LossReduction::parse("sequence-mean");
     Trainer trainer(world(), config, world().rank() == 0 ? &data : nullptr);
     trainer.step();

@@ -1,0 +1,111 @@
+#include "model/model.hpp"
+
+#include <algorithm>
+
+#include <fmt/ranges.h>
+
+#include "base/text.hpp"
+#include "model/gpt.hpp"
+#include "model/mlp.hpp"
+
+namespace evengrad {
+
+Index ModelConfig::classes() const {
+    if (!is_mlp()) return gpt().vocab_size;
+    return mlp().loss == MlpLoss::cross_entropy ? mlp().outputs() : 1;
+}
+
+std::vector<std::string> ModelConfig::validate() const {
+    return is_mlp() ? mlp().validate() : gpt().validate();
+}
+
+double ModelConfig::least_parameters() const {
+    double count = 0.0;
+    const auto matrix = [&](Index rows, Index columns) {
+        count += static_cast<double>(rows) * static_cast<double>(columns);
+    };
+    if (is_mlp()) {
+        for (Index l = 0; l < mlp().layers(); ++l) matrix(mlp().width(l + 1), mlp().width(l));
+        return count;
+    }
+    const Index c = gpt().hidden_size;
+    matrix(4 * c + 2 * gpt().ffn_size(), c);
+    count *= static_cast<double>(gpt().num_layers);
+    matrix(gpt().vocab_size + gpt().seq_length, c);
+    return count;
+}
+
+double ModelConfig::training_flops(Index length, Index loss_rows) const {
+    return is_mlp() ? static_cast<double>(length) * mlp().training_flops()
+                    : gpt().training_flops(length, loss_rows);
+}
+
+std::string describe(const ModelConfig& config) {
+    if (!config.is_mlp()) {
+        const GptConfig& c = config.gpt();
+        return fmt::format("gpt, {} x {}, {}, MLP {} ({}), sequences of {}, vocabulary {}",
+                           counted(c.num_layers, "layer"), c.hidden_size,
+                           counted(c.num_attention_heads, "head"), c.ffn_size(),
+                           activation_names[static_cast<std::size_t>(c.activation)], c.seq_length,
+                           c.vocab_size);
+    }
+    const MlpConfig& c = config.mlp();
+    return fmt::format("mlp, {}, {}{}{}, {}", fmt::join(c.layer_widths, "-"),
+                       activation_names[static_cast<std::size_t>(c.activation)],
+                       c.norm == MlpNorm::layernorm ? ", layernorm" : "",
+                       c.residual ? ", residual" : "",
+                       mlp_loss_names[static_cast<std::size_t>(c.loss)]);
+}
+
+std::vector<ActivationLayer> activation_layers(const ModelConfig& config) {
+    std::vector<ActivationLayer> layers;
+    if (config.is_mlp()) {
+        const MlpConfig& mlp = config.mlp();
+        for (Index l = 0; l + 1 < mlp.layers(); ++l)
+            layers.push_back(
+                {fmt::format("layers.{}", l), mlp.width(l), mlp.width(l + 1), mlp.activation});
+    } else {
+        const GptConfig& gpt = config.gpt();
+        for (Index l = 0; l < gpt.num_layers; ++l)
+            layers.push_back({fmt::format("blocks.{}.mlp.fc", l), gpt.hidden_size, gpt.ffn_size(),
+                              gpt.activation});
+    }
+    return layers;
+}
+
+MicroBatchSize MicroBatchSize::of(const MicroBatch& batch) {
+    MicroBatchSize size;
+    size.tokens = static_cast<Index>(batch.tokens.size());
+    for (const std::int32_t length : batch.lengths)
+        size.longest_sequence = std::max<Index>(size.longest_sequence, length);
+    size.loss_rows = static_cast<Index>(std::count_if(batch.weights.begin(), batch.weights.end(),
+                                                      [](float weight) { return weight != 0.0f; }));
+    return size;
+}
+
+void MicroBatchSize::include(const MicroBatchSize& other) {
+    tokens = std::max(tokens, other.tokens);
+    longest_sequence = std::max(longest_sequence, other.longest_sequence);
+    loss_rows = std::max(loss_rows, other.loss_rows);
+}
+
+template <class T>
+void Model<T>::reserve(const MicroBatchSize& size, bool backward) {
+    const std::size_t bytes = scratch_bytes(size, backward);
+    if (bytes > arena().capacity()) {
+        arena() = Arena();  // the old room goes before the new one comes
+        arena() = Arena(bytes);
+    }
+}
+template void Model<float>::reserve(const MicroBatchSize&, bool);
+template void Model<double>::reserve(const MicroBatchSize&, bool);
+
+template <class T>
+std::unique_ptr<Model<T>> make_model(const ModelConfig& config, const ParameterTable& table) {
+    if (config.is_mlp()) return std::make_unique<Mlp<T>>(config.mlp(), table);
+    return std::make_unique<Gpt<T>>(config.gpt(), table);
+}
+template std::unique_ptr<Model<float>> make_model(const ModelConfig&, const ParameterTable&);
+template std::unique_ptr<Model<double>> make_model(const ModelConfig&, const ParameterTable&);
+
+}  // namespace evengrad
