@@ -84,6 +84,7 @@ void OptionTable::add_option(const std::string& name, const po::value_semantic* 
                              const std::string& help) {
     boost::shared_ptr<Description> option(new Description(name.c_str(), semantic, help.c_str()));
     description_.add(option);
+    by_name_[name] = option.get();
     sections_.back().options.push_back(option);
 }
 
@@ -112,8 +113,8 @@ void OptionTable::pass_over_in_recipe(const std::vector<std::string>& names) {
 // -------------------------------------------------------------------------------------- finding
 
 const po::option_description* OptionTable::find(const std::string& name) const {
-    // Without a name, Boost finds every option that has no short one, and throws.
-    return name.empty() ? nullptr : description_.find_nothrow(name, false);
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? nullptr : found->second;
 }
 
 bool OptionTable::is_list(const std::string& name) const {
@@ -179,22 +180,23 @@ void OptionTable::store(const std::vector<Found>& options, std::vector<std::stri
         else
             at->second = found;
     }
+    po::basic_parsed_options<char> sound(&description_);
     for (const auto& [name, found] : merged) {
         // What was given before is stronger.
         if (given(name)) continue;
         const std::string text = found.option.value.empty() ? "" : found.option.value.front();
         try {
             if (wraps_around(*find(name), text)) throw po::invalid_option_value(text);
-            po::basic_parsed_options<char> one(&description_);
-            one.options.push_back(found.option);
-            po::store(one, values_);
+            boost::any value;  // Boost's store() would stop at the first problem
+            find(name)->semantic()->parse(value, found.option.value, false);
+            sound.options.push_back(found.option);
             where_[name] = found.where;
         } catch (const po::error&) {
-            values_.erase(name);  // left there, empty, by the failed attempt
             problems.push_back(
                 fmt::format("{}--{}: {}", found.where, name, why_not(*find(name), text)));
         }
     }
+    po::store(sound, values_);
 }
 
 // Not by Boost's command-line parser: that stops at the first problem, takes the value of an

@@ -138,7 +138,8 @@ class OptionTable {
     std::string unknown(const std::string& name) const;
 
     std::string caption_;
-    Descriptions description_;  ///< all, for Boost and for finding
+    Descriptions description_;  ///< all, for Boost
+    std::map<std::string, const Description*> by_name_;
     struct Section {
         std::string heading;
         std::vector<boost::shared_ptr<Description>> options;
