@@ -1,4 +1,5 @@
-// What the gradient and the weights of each parameter tensor are like, over the steps of a run.
+// What the gradient and the weights of each parameter tensor are like, and what passes through each
+// layer, over the steps of a run.
 #pragma once
 
 #include <algorithm>
@@ -57,10 +58,31 @@ struct TensorStatistics {
     bool operator==(const TensorStatistics&) const = default;
 };
 
-/// Of all tensors at one step. The same on every rank and layout.
+/// Of a layer with an activation, y = f(z), z = W x + b, at one step: over all positions of the
+/// global batch whose loss has a weight, each once, and over all units. Other positions (prompts)
+/// don't count. After Glorot and Bengio, "Understanding the difficulty of training deep feedforward
+/// neural networks", 2010, who ask that both variances stay the same from layer to layer.
+/// (Double: the variance of a signal that has vanished is below the smallest float.)
+struct LayerStatistics {
+    double forward_mean = 0.0, forward_variance = 0.0;  ///< of y
+    /// Of the back-propagated signal: the gradient by z of the step's summed losses, weighted so
+    /// that a position weighs 1 on average. So it doesn't fall with the size of the batch.
+    double backward_variance = 0.0;
+    double input_norm = 0.0;              ///< root mean square of the positions' |x|
+    double derivative_mean_square = 0.0;  ///< of f'(z)
+    /// Share of elements with an |f'(z)| below 1 % of the largest there can be: tanh beyond
+    /// +-0.995, sigmoid within 0.0025 of 0 or 1, softsign beyond +-0.9, a ReLU that is off.
+    double saturated_fraction = 0.0;
+    /// Share of units whose f'(z) is 0 at every position: no gradient reaches their weights.
+    double dead_fraction = 0.0;
+    bool operator==(const LayerStatistics&) const = default;
+};
+
+/// Of all tensors and layers at one step. The same on every rank and layout.
 struct StepStatistics {
     std::vector<TensorStatistics> tensors;                     ///< [tensors]
     std::vector<OctaveCounts> gradient_counts, weight_counts;  ///< [tensors]
+    std::vector<LayerStatistics> layers;                       ///< [layers with an activation]
 };
 
 /// The statistics of recorded steps, in bounded memory: when there are too many samples, neighbors
@@ -71,11 +93,12 @@ struct StatisticsHistory {
     static constexpr std::size_t most_histograms = 64;
 
     /// Of `merged` recorded steps, the last of which is `step`. Norms, standard deviations and
-    /// update ratios are root mean squares of the steps', means and shares are means, extremes and
-    /// quantum exponents extremes.
+    /// update ratios are root mean squares of the steps', means, variances and shares are means,
+    /// extremes and quantum exponents extremes.
     struct Sample {
         std::int64_t step = 0, merged = 1;
         std::vector<TensorStatistics> tensors;
+        std::vector<LayerStatistics> layers;
         bool operator==(const Sample&) const = default;
     };
     /// Counts of `merged` recorded steps, added up.

@@ -56,7 +56,7 @@ StatisticsAxes write_axes(hdf5::Group& entry, const ParameterTable& table,
             hdf5::write_scale(entry, {"bin", "1", "value, centers of bins"}, Octaves::centers())};
 }
 
-void write_column(hdf5::Group& entry, const StatisticsColumn& column, const StatisticsAxes& axes,
+void write_column(hdf5::Group& entry, const TensorColumn& column, const StatisticsAxes& axes,
                   const StatisticsHistory& statistics) {
     std::vector<float> values;
     for (std::uint64_t layer = 0; layer < axes.layer.size(); ++layer)
@@ -131,7 +131,7 @@ void write_statistics(hdf5::Group& root, const ParameterTable& table,
         hdf5::Group entry = root.create_group(name, "NXentry");
         entry.set("default", std::string("norm_l2"));
         const StatisticsAxes axes = write_axes(entry, table, statistics);
-        for (const StatisticsColumn& column : statistics_columns())
+        for (const TensorColumn& column : tensor_columns())
             if (column.entry == std::string_view(name))
                 write_column(entry, column, axes, statistics);
         write_histogram(entry, counts_of(name), axes, statistics);
@@ -151,7 +151,7 @@ StatisticsHistory read_statistics(const hdf5::Group& root, const ParameterTable&
     const auto layers = static_cast<std::size_t>(table.size());
     const std::size_t samples = statistics.samples.size();
     const std::size_t histograms = statistics.histograms.size();
-    for (const StatisticsColumn& column : statistics_columns()) {
+    for (const TensorColumn& column : tensor_columns()) {
         const auto values = read_shaped<float>(
             root.open_group(column.entry), fmt::format("{0}/{0}", column.name), {layers, samples});
         for (std::size_t s = 0; s < samples; ++s) {

@@ -1,25 +1,12 @@
 #include "gradient/ledger.hpp"
 
-#include <cstring>
-
+#include "mpi/words.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
 
-namespace {
-constexpr std::size_t words_of_row = sizeof(LedgerRow) / sizeof(std::uint64_t);
-static_assert(words_of_row * sizeof(std::uint64_t) == sizeof(LedgerRow) &&
-                  std::is_trivially_copyable_v<LedgerRow>,
-              "a row is 64-bit words");
-}  // namespace
-
 void Ledger::combine(const Communicator& world) {
-    // As words: 0 + bits = bits, exactly, also for doubles.
-    std::vector<std::uint64_t> words(rows_.size() * words_of_row);
-    std::memcpy(words.data(), rows_.data(), words.size() * sizeof(std::uint64_t));
-    world.sum(words);
-    std::memcpy(static_cast<void*>(rows_.data()), words.data(),
-                words.size() * sizeof(std::uint64_t));
+    sum_words(world, rows_);
 }
 
 void Ledger::verify(const StepPlan& plan) const {

@@ -3,28 +3,16 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <type_traits>
 
 #include "kernels/lanes.hpp"
+#include "mpi/words.hpp"
 
 namespace evengrad {
 
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-/// Adds up over ranks, word by word: counts, or bits of what only one rank has and others have 0.
-template <class T>
-void sum_words(const Communicator& world, std::vector<T>& values) {
-    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0);
-    std::vector<std::uint64_t> words(values.size() * sizeof(T) / sizeof(std::uint64_t));
-    std::memcpy(words.data(), values.data(), words.size() * sizeof(std::uint64_t));
-    world.sum(words);
-    std::memcpy(static_cast<void*>(values.data()), words.data(),
-                words.size() * sizeof(std::uint64_t));
-}
 
 }  // namespace
 

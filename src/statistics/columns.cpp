@@ -4,7 +4,7 @@ namespace evengrad {
 
 namespace {
 
-constexpr StatisticsColumn all_columns[] = {
+constexpr TensorColumn all_of_tensor[] = {
     {"gradients", "norm_l2", "1", "L2 norm of the gradient", Merging::root_mean_square,
      [](TensorStatistics& t) -> float& { return t.gradient.norm_l2; }},
     {"gradients", "mean", "1", "mean of the gradient", Merging::mean,
@@ -36,12 +36,34 @@ constexpr StatisticsColumn all_columns[] = {
     {"weights", "update_ratio", "1", "norm of the update / norm of the weights",
      Merging::root_mean_square, [](TensorStatistics& t) -> float& { return t.update_ratio; }},
 };
-static_assert(std::size(all_columns) * sizeof(float) == sizeof(TensorStatistics));
+static_assert(std::size(all_of_tensor) * sizeof(float) == sizeof(TensorStatistics));
+
+constexpr LayerColumn all_of_layer[] = {
+    {"activations", "forward_mean", "1", "mean of the activations", Merging::mean,
+     [](LayerStatistics& l) -> double& { return l.forward_mean; }},
+    {"activations", "forward_variance", "1", "variance of the activations", Merging::mean,
+     [](LayerStatistics& l) -> double& { return l.forward_variance; }},
+    {"activations", "backward_variance", "1", "variance of the back-propagated signal",
+     Merging::mean, [](LayerStatistics& l) -> double& { return l.backward_variance; }},
+    {"activations", "input_norm", "1", "norm of the layer's input", Merging::root_mean_square,
+     [](LayerStatistics& l) -> double& { return l.input_norm; }},
+    {"activations", "derivative_mean_square", "1", "mean square of the activation's derivative",
+     Merging::mean, [](LayerStatistics& l) -> double& { return l.derivative_mean_square; }},
+    {"activations", "saturated_fraction", "1", "share of activations that are saturated",
+     Merging::mean, [](LayerStatistics& l) -> double& { return l.saturated_fraction; }},
+    {"activations", "dead_fraction", "1", "share of units that are dead", Merging::mean,
+     [](LayerStatistics& l) -> double& { return l.dead_fraction; }},
+};
+static_assert(std::size(all_of_layer) * sizeof(double) == sizeof(LayerStatistics));
 
 }  // namespace
 
-std::span<const StatisticsColumn> statistics_columns() {
-    return all_columns;
+std::span<const TensorColumn> tensor_columns() {
+    return all_of_tensor;
+}
+
+std::span<const LayerColumn> layer_columns() {
+    return all_of_layer;
 }
 
 }  // namespace evengrad

@@ -1,4 +1,5 @@
-// The numbers that are kept of a tensor at a step: what merging and files must know of each.
+// The numbers that are kept of a tensor or layer at a step: what merging and files must know of
+// each.
 #pragma once
 
 #include <span>
@@ -10,20 +11,25 @@ namespace evengrad {
 /// What becomes of two samples' numbers when they are merged; by the steps that each is of.
 enum class Merging { root_mean_square, mean, least, most };
 
+/// A number of `Statistics`.
+template <class Statistics, class Number>
 struct StatisticsColumn {
-    const char* entry;  ///< "gradients" or "weights": what it is of
+    const char* entry;  ///< "gradients", "weights" or "activations": what it is of
     const char* name;
     const char* units;
     const char* long_name;
     Merging merging;
-    float& (*of)(TensorStatistics&);
+    Number& (*of)(Statistics&);
 
-    float value(const TensorStatistics& tensor) const {
-        return of(const_cast<TensorStatistics&>(tensor));  // which `of` only names a part of
+    Number value(const Statistics& statistics) const {
+        return of(const_cast<Statistics&>(statistics));  // which `of` only names a part of
     }
 };
+using TensorColumn = StatisticsColumn<TensorStatistics, float>;
+using LayerColumn = StatisticsColumn<LayerStatistics, double>;
 
-/// All numbers of TensorStatistics.
-std::span<const StatisticsColumn> statistics_columns();
+/// All numbers of TensorStatistics, of LayerStatistics.
+std::span<const TensorColumn> tensor_columns();
+std::span<const LayerColumn> layer_columns();
 
 }  // namespace evengrad

@@ -23,18 +23,17 @@ std::array<double, Octaves::count> Octaves::centers() {
 
 namespace {
 
-float merged_value(Merging merging, double one, double of_one, double other, double of_other) {
+double merged_value(Merging merging, double one, double of_one, double other, double of_other) {
     const double all = of_one + of_other;
     switch (merging) {
         case Merging::root_mean_square:
-            return static_cast<float>(
-                std::sqrt((of_one * one * one + of_other * other * other) / all));
+            return std::sqrt((of_one * one * one + of_other * other * other) / all);
         case Merging::mean:
-            return static_cast<float>((of_one * one + of_other * other) / all);
+            return (of_one * one + of_other * other) / all;
         case Merging::least:
-            return static_cast<float>(std::fmin(one, other));
+            return std::fmin(one, other);
         case Merging::most:
-            return static_cast<float>(std::fmax(one, other));
+            return std::fmax(one, other);
     }
     EVENGRAD_CHECK(false, "no way to merge");
 }
@@ -44,15 +43,23 @@ void add_counts(std::vector<OctaveCounts>& to, const std::vector<OctaveCounts>& 
         for (std::size_t b = 0; b < Octaves::count; ++b) to[t][b] += from[t][b];
 }
 
-void merge(StatisticsHistory::Sample& sample, const StatisticsHistory::Sample& next) {
-    for (std::size_t t = 0; t < sample.tensors.size(); ++t)
-        for (const StatisticsColumn& column : statistics_columns()) {
-            float& value = column.of(sample.tensors[t]);
-            value = merged_value(column.merging, static_cast<double>(value),
-                                 static_cast<double>(sample.merged),
-                                 static_cast<double>(column.value(next.tensors[t])),
-                                 static_cast<double>(next.merged));
+/// Statistics of the same tensors or layers, of so many steps each.
+template <class Statistics, class Number>
+void merge_values(std::span<const StatisticsColumn<Statistics, Number>> columns,
+                  std::vector<Statistics>& to, std::int64_t of_to,
+                  const std::vector<Statistics>& from, std::int64_t of_from) {
+    for (std::size_t t = 0; t < to.size(); ++t)
+        for (const auto& column : columns) {
+            Number& value = column.of(to[t]);
+            value = static_cast<Number>(merged_value(
+                column.merging, static_cast<double>(value), static_cast<double>(of_to),
+                static_cast<double>(column.value(from[t])), static_cast<double>(of_from)));
         }
+}
+
+void merge(StatisticsHistory::Sample& sample, const StatisticsHistory::Sample& next) {
+    merge_values(tensor_columns(), sample.tensors, sample.merged, next.tensors, next.merged);
+    merge_values(layer_columns(), sample.layers, sample.merged, next.layers, next.merged);
     sample.step = next.step;
     sample.merged += next.merged;
 }
@@ -85,10 +92,11 @@ void add_or_merge(std::vector<Sample>& samples, Sample&& next, std::size_t most)
 
 void StatisticsHistory::add(std::int64_t step, const StepStatistics& statistics) {
     EVENGRAD_CHECK(samples.empty() || (samples.back().step < step &&
-                                       samples.back().tensors.size() == statistics.tensors.size()),
-                   "statistics of step {} of {} tensors don't follow those there are", step,
-                   statistics.tensors.size());
-    add_or_merge(samples, Sample{step, 1, statistics.tensors}, most_samples);
+                                       samples.back().tensors.size() == statistics.tensors.size() &&
+                                       samples.back().layers.size() == statistics.layers.size()),
+                   "statistics of step {} of {} tensors and {} layers don't follow those there are",
+                   step, statistics.tensors.size(), statistics.layers.size());
+    add_or_merge(samples, Sample{step, 1, statistics.tensors, statistics.layers}, most_samples);
     add_or_merge(histograms,
                  Histogram{step, 1, statistics.gradient_counts, statistics.weight_counts},
                  most_histograms);

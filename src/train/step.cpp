@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "base/log.hpp"
 #include "gradient/normalize.hpp"
-#include "statistics/collector.hpp"
 #include "train/spike.hpp"
+#include "train/step_statistics.hpp"
+#include "train/timed_sink.hpp"
 #include "train/work.hpp"
 
 namespace evengrad {
@@ -17,37 +17,6 @@ namespace {
 
 /// So many addends fit into a sum with room to spare: two of each micro-batch (the tied embedding).
 constexpr std::int64_t most_micro_batches = 1 << 18;
-
-/// Passes contributions on, with the seconds it takes, and plants what a test asked for.
-class TimedSink final : public GradientSink<float> {
-  public:
-    TimedSink(Accumulator& accumulator, const ParameterTable& table)
-        : accumulator_(accumulator), table_(table) {}
-
-    void plant_nan(const std::string& tensor) { nan_tensor_ = tensor; }
-
-    void add(Index tensor, Index offset, std::span<const float> values) override {
-        const double start = monotonic_seconds();
-        if (!nan_tensor_.empty() && table_[tensor].name == nan_tensor_) {
-            std::vector<float> poisoned(values.begin(), values.end());
-            poisoned.front() = std::numeric_limits<float>::quiet_NaN();
-            accumulator_.add(tensor, offset, poisoned);
-        } else {
-            accumulator_.add(tensor, offset, values);
-        }
-        seconds_ += monotonic_seconds() - start;
-    }
-    void add_cross_term(double twice_product) override {
-        accumulator_.add_cross_term(twice_product);
-    }
-    double seconds() const { return seconds_; }
-
-  private:
-    Accumulator& accumulator_;
-    const ParameterTable& table_;
-    std::string nan_tensor_;
-    double seconds_ = 0.0;
-};
 
 /// What all ranks agree on after the micro-batches of a pass have run.
 struct PassResult {
@@ -75,7 +44,6 @@ class StepRun {
     MeanGradient normalize();
     void follow(const PassResult& result);
     void update(const PassResult& result);
-    void record_statistics(StatisticsCollector& collector, const PassResult& result);
     double largest_rounding() const;
 
     Index contributions(Index tensor) const {
@@ -87,6 +55,7 @@ class StepRun {
     StepPlan plan_;
     Deal deal_;
     PhaseClock clock_;
+    std::optional<StepCollector> statistics_;  ///< when they are due
 };
 
 void StepRun::make_plan() {
@@ -111,6 +80,7 @@ void StepRun::make_plan() {
 PassResult StepRun::compute() {
     s_.ledger = Ledger(plan_.size());
     s_.accumulator.begin_pass();
+    if (statistics_) statistics_->begin_pass(plan_.size());
     const std::int64_t step = s_.steps_done + 1;
     const DropoutKey dropout{dropout_step_key(s_.config.seed, s_.steps_done),
                              s_.config.model.dropout()};
@@ -124,7 +94,10 @@ PassResult StepRun::compute() {
             sink.plant_nan(s_.hooks.nan_tensor);
         s_.accumulator.begin_micro_batch(k);
         LedgerRow row = begin_row(s_.topology.world().rank(), batch);
-        row.loss = s_.model->forward_backward(s_.store.weights().data(), batch, dropout, sink).loss;
+        const LossSums sums =
+            s_.model->forward_backward(s_.store.weights().data(), batch, dropout, sink,
+                                       statistics_ ? statistics_->layers_of(k) : nullptr);
+        row.loss = sums.loss;
         const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
         row.squared_norm = facts.squared_norm;
         row.checksum = facts.checksum;
@@ -251,37 +224,20 @@ void StepRun::update(const PassResult& result) {
     record_.clipped_grad_norm = gradient.norm() * clip;
     ++s_.updates_done;
     record_.updated = true;
-    std::optional<StatisticsCollector> statistics;
-    if (statistics_are_due(record_.step, s_.config.stats_interval))
-        statistics.emplace(s_.table, s_.owned());
     std::int64_t not_finite =
         s_.optimizer.update(gradient, clip, record_.lr, s_.updates_done, s_.store.weights(),
-                            statistics ? &*statistics : nullptr);
+                            statistics_ ? statistics_->update() : nullptr);
     world.min(std::span(&not_finite, 1));
     record_.probe = gradient.probe_of_taken(world);
     if (not_finite != Optimizer::every_weight_is_finite)
         throw Error(fmt::format("step {}: the update made a weight of {} that is not a number",
                                 s_.steps_done + 1, s_.table[not_finite].name),
                     "lower --lr; go on from the last checkpoint with --resume");
-    if (statistics) record_statistics(*statistics, result);
+    if (statistics_) record_.statistics = statistics_->combine(result.lost);
     clock_.lap(Phase::update);
     share_from_owners(s_.topology, s_.ownership, s_.store.weights(), s_.store.memory());
     follow(result);
     clock_.lap(Phase::share);
-}
-
-void StepRun::record_statistics(StatisticsCollector& collector, const PassResult& result) {
-    record_.statistics = collector.combine(s_.topology.world());
-    for (Index t = 0; t < s_.table.size(); ++t) {
-        const auto at = static_cast<std::size_t>(t);
-        TensorStatistics& statistics = record_.statistics->tensors[at];
-        statistics.quantum_exponent = s_.quanta.is_set(t)
-                                          ? static_cast<float>(s_.quanta.exponent(t))
-                                          : std::numeric_limits<float>::quiet_NaN();
-        statistics.rounded_to_zero_fraction =
-            static_cast<float>(static_cast<double>(result.lost[at]) /
-                               static_cast<double>(contributions(t) * s_.table[t].count));
-    }
 }
 
 /// At most twice: the second time with quanta that were chosen from this very step.
@@ -322,6 +278,7 @@ void StepRun::run() {
     record_.micro_batches = plan_.size();
     record_.lr = learning_rate(s_.config.schedule, s_.steps_done, s_.lr_reductions);
 
+    if (statistics_are_due(record_.step, s_.config.stats_interval)) statistics_.emplace(s_);
     const PassResult result = compute_until_it_fits();
     record_.rounded_to_zero = static_cast<std::int64_t>(
         std::accumulate(result.lost.begin(), result.lost.end(), std::uint64_t{0}));

@@ -57,8 +57,8 @@ TEST(Octaves, ZeroAndWhatIsSmallerAreInTheMiddleAndHugeOnesAtTheEnds) {
 class Collected : public testing::Test {
   protected:
     Collected()
-        : table_(
-              {.num_layers = 1, .hidden_size = 32, .num_attention_heads = 2, .vocab_size = 2100}),
+        : table_(GptConfig{
+              .num_layers = 1, .hidden_size = 32, .num_attention_heads = 2, .vocab_size = 2100}),
           gradient_(static_cast<std::size_t>(table_.flat_size())),
           before_(gradient_),
           after_(gradient_) {}
@@ -183,12 +183,15 @@ TEST_F(Collected, AgreesWithADoubleReferenceAndIsTheSameOnAnyNumberOfRanks) {
     }
 }
 
-/// A step of one tensor of which everything is `value`.
+/// A step of one tensor and one layer of which everything is `value`.
 StepStatistics step_of(float value) {
     StepStatistics step;
     TensorStatistics tensor;
-    for (const StatisticsColumn& column : statistics_columns()) column.of(tensor) = value;
+    for (const TensorColumn& column : tensor_columns()) column.of(tensor) = value;
     step.tensors = {tensor};
+    LayerStatistics layer;
+    for (const LayerColumn& column : layer_columns()) column.of(layer) = static_cast<double>(value);
+    step.layers = {layer};
     step.gradient_counts.resize(1);
     step.weight_counts.resize(1);
     step.gradient_counts[0][Octaves::bin(value)] = 2;
@@ -205,7 +208,7 @@ TEST(StatisticsHistory, MergesNeighborsWhenThereAreTooManyAndForgetsNothing) {
     EXPECT_EQ(std::ssize(history.histograms), most_histograms);
     EXPECT_EQ(history.histograms.front().merged, most / most_histograms);
     EXPECT_EQ(history.samples.back(),
-              (StatisticsHistory::Sample{10 * most, 1, step_of(3).tensors}));
+              (StatisticsHistory::Sample{10 * most, 1, step_of(3).tensors, step_of(3).layers}));
     for (std::int64_t i = most + 1; i <= most + 3; ++i) history.add(10 * i, step_of(1.0f));
     ASSERT_EQ(std::ssize(history.samples), most / 2 + 2);
     const auto& first = history.samples.front();
@@ -217,6 +220,7 @@ TEST(StatisticsHistory, MergesNeighborsWhenThereAreTooManyAndForgetsNothing) {
     EXPECT_EQ(first.tensors[0].weights.max, 4.0f);
     EXPECT_EQ(first.tensors[0].quantum_exponent, 4.0f);
     EXPECT_EQ(first.tensors[0].update_ratio, std::sqrt(12.5f));
+    EXPECT_EQ(first.layers[0], (LayerStatistics{3.5, 3.5, 3.5, std::sqrt(12.5), 3.5, 3.5, 3.5}));
     const auto& last = history.samples.back();
     EXPECT_EQ(last.step, 10 * most + 30);
     EXPECT_EQ(last.merged, 1) << "the one before it is full, with two";

@@ -102,7 +102,7 @@ TEST(Evaluate, R15AgreesWithDoublePrecisionAndNotWithMeansOfMeans) {
             const StepPlan plan = planner.plan_of({id});
             model.reserve(MicroBatchSize::of(plan.micro_batch(0)), false);
             EvaluationSums sums{1, plan.loss_tokens[0], plan.denominator,
-                                model.forward(weights.data(), plan.micro_batch(0)), 0.0};
+                                model.forward(weights.data(), plan.micro_batch(0)).loss, 0.0};
             total += sums;
             parts[static_cast<std::size_t>(planner.sequences()[id].part)] += sums;
             if (sums.loss_tokens == 0) continue;

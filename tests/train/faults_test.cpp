@@ -52,6 +52,25 @@ TEST_F(Faults, AMisfitOfTheQuantumIsComputedAgainAlikeOnAllLayouts) {
     }
 }
 
+TEST_F(Faults, StatisticsOfAStepThatWasComputedTwiceCountItOnce) {
+    config_.stats_interval = 1;
+    std::vector<std::string> bits;
+    for (const std::int64_t misfit_at : {0, 4}) {
+        TestHooks hooks;
+        hooks.misfit_at_step = misfit_at;
+        bits.push_back(on_ranks(world().size(), [&](const Communicator& ranks) {
+            Trainer trainer(ranks, config_, &data_, hooks);
+            Digest digest;
+            for (const StepRecord& record : run_steps(trainer, 4).records) {
+                EXPECT_EQ(record.recomputed, record.step == 1 || record.step == misfit_at);
+                digest.add_bytes(std::as_bytes(std::span(record.statistics->layers)));
+            }
+            return digest.hex();
+        }));
+    }
+    EXPECT_EQ(bits[0], bits[1]);
+}
+
 TEST_F(Faults, ASecondMisfitIsAnError) {
     TestHooks hooks;
     hooks.misfit_at_step = 3;

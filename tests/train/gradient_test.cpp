@@ -46,7 +46,7 @@ class PairsGradient : public testing::Test {
                 const MicroBatch batch = plan.micro_batch(k);
                 model.reserve(MicroBatchSize::of(batch), true);
                 const double loss =
-                    model.forward_backward(weights_.data(), batch, {}, sums.accumulator);
+                    model.forward_backward(weights_.data(), batch, {}, sums.accumulator).loss;
                 return planned_row(plan, k, loss);
             });
         sums.ledger.verify(plan);

@@ -40,18 +40,18 @@ inline std::vector<float> initial_weights(const ParameterTable& table, std::uint
 }
 
 /// Loss (first) and gradient of the weighted sum over a whole plan, in double, in one process.
-inline std::pair<double, std::vector<double>> reference(const GptConfig& config,
+inline std::pair<double, std::vector<double>> reference(const ModelConfig& config,
                                                         const ParameterTable& table,
                                                         std::span<const float> weights,
                                                         const StepPlan& plan) {
     const std::vector<double> exact(weights.begin(), weights.end());
-    Gpt<double> model(config, table);
+    Gpt<double> model(config.gpt(), table);
     PlainSink<double> sink(table);
     double loss = 0.0;
     for (std::int64_t k = 0; k < plan.size(); ++k) {
         const MicroBatch batch = plan.micro_batch(k);
         model.reserve(MicroBatchSize::of(batch), true);
-        loss += model.forward_backward(exact.data(), batch, {}, sink);
+        loss += model.forward_backward(exact.data(), batch, {}, sink).loss;
     }
     return {loss, std::move(sink.sum)};
 }

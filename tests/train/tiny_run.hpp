@@ -41,14 +41,16 @@ inline Documents uneven_documents(int documents, int longest, int masked_every =
 /// Two layers of 32; the vocabulary is large enough that one tensor has two blocks.
 inline TrainConfig tiny_config(std::int64_t train_iters) {
     TrainConfig config;
-    config.model = {.num_layers = 2,
-                    .hidden_size = 32,
-                    .ffn_hidden_size = 64,
-                    .num_attention_heads = 2,
-                    .seq_length = 96,
-                    .vocab_size = 2100,
-                    .init = {.std = 0.05},
-                    .dropout = 0.1};
+    GptConfig gpt;
+    gpt.num_layers = 2;
+    gpt.hidden_size = 32;
+    gpt.ffn_hidden_size = 64;
+    gpt.num_attention_heads = 2;
+    gpt.seq_length = 96;
+    gpt.vocab_size = 2100;
+    gpt.init.std = 0.05;
+    gpt.dropout = 0.1;
+    config.model = gpt;
     config.plan.seq_length = 96;
     config.plan.global_batch_size = 24;
     config.plan.micro_batch_size = 2;
@@ -84,6 +86,7 @@ inline std::string digest_of(const StepStatistics& statistics) {
     add(statistics.tensors);
     add(statistics.gradient_counts);
     add(statistics.weight_counts);
+    add(statistics.layers);
     return digest.hex();
 }
 
