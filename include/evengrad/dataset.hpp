@@ -3,6 +3,7 @@
 // Everything here is @local; in a run only rank 0 has data.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <evengrad/feature_scaling.hpp>
 #include <evengrad/tokenizer.hpp>
 
 namespace evengrad {
@@ -28,6 +30,19 @@ struct Documents {
                                            ///< counts; 0 for the first token of a document
     std::vector<std::int64_t> offsets{0};  ///< [documents + 1], from 0 to tokens.size()
     std::vector<std::int64_t> lines;       ///< [documents] of the source, from 1; 0: it has none
+};
+
+/// Rows of numbers in memory before they become a Dataset: what is known of each, and what it is to
+/// give, which is one of some classes or one or several values.
+struct Table {
+    std::string source;                      ///< the file, as it was named
+    std::vector<std::string> feature_names;  ///< [features], at least one
+    std::vector<std::string> value_names;    ///< [values]; empty: rows have classes
+    std::vector<float> features;             ///< [rows, features], finite
+    std::vector<std::int32_t> classes;       ///< [rows], or empty
+    std::vector<float> values;               ///< [rows, values], finite
+    std::vector<float> weights;       ///< [rows] how much the loss of a row counts; empty: 1 each
+    std::vector<std::int64_t> lines;  ///< [rows] of the source, from 1; empty: it has none
 };
 
 /// Numbers of one row of data that are rows of numbers; all 0 for text.
@@ -58,14 +73,16 @@ class DataPart {
     /// empty, else both have that size. @throws Error when the file is damaged or can't be read.
     void read(std::int64_t first, std::span<std::int32_t> tokens, std::span<float> weights) const;
     RowShape row_shape() const;
-    /// The numbers of document d, which is one row: spans of the row shape's sizes.
+    /// The numbers of document d, which is one row: spans of the row shape's sizes. Features are
+    /// scaled, if the dataset is.
     void read_row(std::int64_t d, std::span<float> features, std::span<float> values) const;
     /// Whether any token but the first has a weight above 0. Reads until it finds one.
     bool has_loss() const;
     /// For messages: "FILE line 12".
     std::string place(std::int64_t document) const;
     /// For messages: "FILE line 12: begins 'Call me Ish...'", at most 40 bytes of the text (whole
-    /// characters), control characters escaped.
+    /// characters), control characters escaped. Of a row: "FILE line 12: class 'setosa'" or
+    /// "FILE line 12: values 0.5, 3".
     std::string describe(std::int64_t document) const;
 
     /// {the first part, the last `fraction` of the tokens}: cut between the two documents where the
@@ -76,9 +93,11 @@ class DataPart {
     const TokenStore& store() const { return *store_; }
 
   private:
+    friend class Dataset;
     DataPart slice(std::int64_t begin, std::int64_t end) const;
 
     std::shared_ptr<const TokenStore> store_;
+    std::shared_ptr<const FeatureScaling> scaling_;  ///< none: features as they are
     std::int64_t begin_, end_;
     std::int64_t first_document_, last_document_;
 };
@@ -90,8 +109,11 @@ class Dataset {
     /// @throws Error for documents that break the rules above or leave the vocabulary.
     explicit Dataset(Documents documents,
                      std::shared_ptr<const Tokenizer> tokenizer = make_tokenizer({}));
+    /// `classes` tells the classes' number and names; none: 0 to the largest there is, without
+    /// names, or values. @throws Error for a table that breaks the rules above or leaves `classes`.
+    explicit Dataset(Table table, std::shared_ptr<const Tokenizer> classes = nullptr);
     /// `shares` is empty (each sequence once an epoch) or has one positive number a part: in which
-    /// proportion sequences are drawn from it. @throws Error when the tokenizers differ.
+    /// proportion sequences are drawn from it. @throws Error when tokenizers or row shapes differ.
     explicit Dataset(std::vector<DataPart> parts, std::vector<double> shares = {});
 
     const std::vector<DataPart>& parts() const { return parts_; }
@@ -106,12 +128,16 @@ class Dataset {
     const std::shared_ptr<const Tokenizer>& tokenizer() const;
     /// The files' names, for messages: "a.jsonl, b.jsonl".
     std::string source() const;
-    /// Equal for equal tokens, weights, documents, parts and shares, wherever they are kept.
+    /// Equal for equal tokens, weights, documents, rows, parts and shares, wherever they are kept;
+    /// scaling doesn't matter.
     std::string digest() const;
 
     /// Holds out the last `fraction` of the tokens of each part: {for training, held out}.
     /// @throws Error unless 0 < fraction < 1, or when one of the two would have no loss.
     std::pair<Dataset, Dataset> split_tail(double fraction) const;
+    /// The same rows with features that read_row scales. @throws Error when `scaling` is of another
+    /// number of features.
+    Dataset scaled(std::shared_ptr<const FeatureScaling> scaling) const;
 
   private:
     std::vector<DataPart> parts_;
@@ -124,5 +150,36 @@ class Dataset {
 /// @throws Error naming file, line and byte for what can't be read.
 Dataset open_dataset(const std::vector<std::string>& files,
                      std::shared_ptr<const Tokenizer> tokenizer = nullptr);
+
+/// What the rows of a table are to give.
+enum class TableTargets {
+    classes,  ///< one of some classes
+    values,   ///< numbers
+};
+/// Whether a CSV file's first row names the columns. `automatic`: it does when a column is asked
+/// for by name, or when one of its cells isn't a number, the class aside.
+enum class TableHeader { automatic, yes, no };
+inline constexpr std::array table_header_names = {"auto", "yes", "no"};
+
+/// How a table's columns are to be understood. A column is given by its name or its number, from 1.
+struct TableOptions {
+    TableTargets targets = TableTargets::classes;
+    std::vector<std::string> target_columns;  ///< empty: the last one; several for values only
+    std::string weight_column;                ///< empty: each row weighs 1
+    TableHeader header = TableHeader::automatic;
+};
+
+/// Opens tables: FILE or FILE:SHARE each, as open_dataset does, read into memory. The name tells
+/// the format (each also with .gz behind): .csv, .tsv, MNIST's IDX ("train-images-idx3-ubyte", with
+/// its labels beside it), or what is made here ("generate:spirals:rows=500,turns=1"). All have the
+/// same columns. Columns that are neither target nor weight are features.
+///
+/// Labels that all are whole numbers from 0 on are the classes' numbers; else classes are the texts
+/// in the order of their bytes. With a tokenizer, of other tables, they must be among its classes,
+/// of which it says the number. data/README.md describes the formats.
+/// @throws UsageError for options that don't fit; Error naming file, line and column for what is
+/// wrong with a file.
+Dataset open_table(const std::vector<std::string>& files, const TableOptions& options = {},
+                   std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
 }  // namespace evengrad

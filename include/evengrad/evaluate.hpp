@@ -28,7 +28,7 @@ struct EvaluationSums {
     std::optional<double> perplexity() const;  ///< exp(loss), if it isn't beyond all doubles
     /// nats / ln 2 / bytes, which can be compared across tokenizers: with weights of 0 and 1 the
     /// bits that all loss tokens cost, end_of_text among them, by the bytes they stand for. None
-    /// for ids, which stand for no text.
+    /// for ids, classes and values, which stand for no text.
     std::optional<double> bits_per_byte() const;
 };
 

@@ -15,14 +15,17 @@ namespace evengrad {
 /// What a tokenizer is: kept in prepared data and in checkpoints, so that a run never meets tokens
 /// of another one unnoticed.
 struct TokenizerSpec {
-    std::string kind = "byte";           ///< "byte", "sentencepiece" or "ids"
+    std::string kind = "byte";           ///< one of make_tokenizer's
     std::int32_t vocabulary_size = 257;  ///< ids are 0 to vocabulary_size - 1
-    std::int32_t end_of_text = 256;      ///< the id that begins and ends a document
-    std::string model;                   ///< the SentencePiece model file's bytes; else empty
+    std::int32_t end_of_text = 256;      ///< the id that begins and ends a document; -1 of rows
+    std::string model;  ///< the SentencePiece model file's bytes; the names of classes, each with a
+                        ///< newline behind it; else empty
 
     bool operator==(const TokenizerSpec&) const = default;
 
-    /// For people: "byte, 257 tokens", "sentencepiece 1f3a..., 8000 tokens".
+    /// Whether tokens stand for text, whose bytes can be counted.
+    bool has_text() const { return kind == "byte" || kind == "sentencepiece"; }
+    /// For people: "byte, 257 tokens", "sentencepiece 1f3a..., 8000 tokens", "2 classes (no, yes)".
     std::string describe() const;
 };
 
@@ -61,8 +64,10 @@ class Tokenizer {
 ///   byte           token b is the byte b; 256 is end_of_text
 ///   sentencepiece  Kudo and Richardson, "SentencePiece", EMNLP 2018 (demos)
 ///   ids            no text: "12 7 300" encodes to these ids; what other programs' tokens come as
+///   classes        of rows: a token is a class, a class's name (or number) encodes to it
+///   values         of rows that are to give numbers: one token, which means nothing
 /// @throws Error for one that makes no sense (an unknown kind, a model that can't be read, an
-/// end_of_text outside the vocabulary).
+/// end_of_text outside the vocabulary, two classes of one name or one with control characters).
 std::shared_ptr<const Tokenizer> make_tokenizer(const TokenizerSpec& spec);
 
 /// The tokenizer that an option means: "byte", "sentencepiece:FILE", or

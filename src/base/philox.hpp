@@ -21,6 +21,7 @@ enum class RandomPurpose : std::uint32_t {
     dropout = 3,
     sampling = 4,
     test = 5,
+    data = 6,  ///< rows that are made here
 };
 
 /// Seeds must be below this: the key's last byte says the purpose.

@@ -127,6 +127,10 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
                     "the checkpoint is damaged");
     info.state = read_state(root, ParameterTable(info.model));
     info.state.tokenizer = read_tokenizer(model);
+    if (!info.model.is_mlp() && info.state.tokenizer.end_of_text < 0)
+        throw Error(fmt::format("{}: a gpt with a tokenizer of rows ({})", model.where(),
+                                info.state.tokenizer.kind),
+                    "the file is damaged");
     if (info.state.tokenizer.vocabulary_size > info.model.classes())
         throw Error(
             fmt::format("{}: a tokenizer of {} tokens for a vocabulary of {}", model.where(),

@@ -4,39 +4,16 @@
 
 #include <fmt/ranges.h>
 
+#include "base/narrow.hpp"
+#include "data/excerpt.hpp"
 #include "data/memory_store.hpp"
-#include "data/readers.hpp"
+#include "data/table_store.hpp"
 #include <evengrad/dataset.hpp>
 #include <evengrad/error.hpp>
 
 namespace evengrad {
 
 namespace {
-
-/// `text` for a one-line message on a terminal: control characters (C0, DEL, C1) as escapes.
-std::string escape(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto byte = static_cast<unsigned char>(text[i]);
-        const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
-        if (byte == '\n')
-            out += "\\n";
-        else if (byte == '\r')
-            out += "\\r";
-        else if (byte == '\t')
-            out += "\\t";
-        else if (byte == '\\' || byte == '\'')
-            (out += '\\') += text[i];
-        else if (byte < 0x20 || byte == 0x7F)
-            out += fmt::format("\\x{:02x}", byte);
-        else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {  // U+0080 to U+009F
-            out += fmt::format("\\u{:04x}", next);
-            ++i;
-        } else
-            out += text[i];
-    }
-    return out;
-}
 
 /// Tokens at a time when many are looked at.
 constexpr std::int64_t piece = 1 << 16;
@@ -93,6 +70,7 @@ RowShape DataPart::row_shape() const {
 void DataPart::read_row(std::int64_t d, std::span<float> features, std::span<float> values) const {
     EVENGRAD_CHECK(d >= 0 && d < documents(), "row {} of {}", d, documents());
     store_->read_row(first_document_ + d, features, values);
+    if (scaling_) scaling_->apply(features);
 }
 
 bool DataPart::has_loss() const {
@@ -113,21 +91,27 @@ std::string DataPart::place(std::int64_t d) const {
 }
 
 std::string DataPart::describe(std::int64_t d) const {
-    constexpr std::size_t limit = 40;
-    const auto [first, last] = document(d);
-    std::vector<std::int32_t> tokens(
-        static_cast<std::size_t>(std::min<std::int64_t>(last - first, 3 * limit)));
-    read(first, tokens, {});
-    std::string text = store_->tokenizer()->decode(tokens);
-    const bool cut = text.size() > limit;
-    if (cut) {
-        std::size_t end = limit;
-        while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-        text.resize(end);
-    }
     const std::string where = place(d);
+    const auto [first, last] = document(d);
+    const Tokenizer& tokenizer = *store_->tokenizer();
+    if (const RowShape shape = row_shape(); shape.values > 0) {
+        constexpr std::int64_t shown = 8;
+        std::vector<float> features(at(shape.features)), values(at(shape.values));
+        store_->read_row(first_document_ + d, features, values);
+        const auto head = std::span(values).first(at(std::min(shape.values, shown)));
+        return fmt::format("{}: {} {}{}", where, shape.values == 1 ? "value" : "values",
+                           fmt::join(head, ", "), shape.values > shown ? ", ..." : "");
+    } else if (shape.features > 0) {
+        std::int32_t row_class = 0;
+        read(first + 1, {&row_class, 1}, {});
+        return fmt::format("{}: class '{}'", where, excerpt(tokenizer.text_of(row_class)));
+    }
+    constexpr std::int64_t most_tokens = 120;  // 40 bytes, of which a token may have none
+    std::vector<std::int32_t> tokens(at(std::min(last - first, most_tokens)));
+    read(first, tokens, {});
+    const std::string text = tokenizer.decode(tokens);
     if (text.empty()) return where + ": empty";
-    return fmt::format("{}: begins '{}{}'", where, escape(text), cut ? "..." : "");
+    return fmt::format("{}: begins '{}'", where, excerpt(text));
 }
 
 std::pair<DataPart, DataPart> DataPart::split_tail(double fraction) const {
@@ -167,6 +151,9 @@ Dataset::Dataset(Documents documents, std::shared_ptr<const Tokenizer> tokenizer
     : parts_{DataPart(
           std::make_shared<const MemoryStore>(std::move(documents), std::move(tokenizer)))} {}
 
+Dataset::Dataset(Table table, std::shared_ptr<const Tokenizer> classes)
+    : parts_{DataPart(std::make_shared<const TableStore>(std::move(table), std::move(classes)))} {}
+
 Dataset::Dataset(std::vector<DataPart> parts, std::vector<double> shares)
     : parts_(std::move(parts)), shares_(std::move(shares)) {
     EVENGRAD_CHECK(!parts_.empty(), "a dataset of nothing");
@@ -179,6 +166,13 @@ Dataset::Dataset(std::vector<DataPart> parts, std::vector<double> shares)
             throw Error(fmt::format("{} has other tokens ({}) than {} ({})", part.name(),
                                     own.describe(), parts_.front().name(), first.describe()),
                         "prepare all files with one tokenizer");
+        const RowShape shape = part.row_shape(), shape_of_first = parts_.front().row_shape();
+        if (shape != shape_of_first)
+            throw Error(
+                fmt::format("{} has {} features and {} values, {} has {} and {}", part.name(),
+                            shape.features, shape.values, parts_.front().name(),
+                            shape_of_first.features, shape_of_first.values),
+                "all files must have the same columns");
     }
 }
 
@@ -196,6 +190,22 @@ std::int64_t Dataset::documents() const {
 
 RowShape Dataset::row_shape() const {
     return parts_.empty() ? RowShape{} : parts_.front().row_shape();
+}
+
+Dataset Dataset::scaled(std::shared_ptr<const FeatureScaling> scaling) const {
+    const std::int64_t features = row_shape().features;
+    if (scaling->kind != FeatureScalingKind::none &&
+        (std::cmp_not_equal(scaling->shift.size(), features) ||
+         std::cmp_not_equal(scaling->scale.size(), features)))
+        throw Error(fmt::format("{}: its rows have {} features, the input normalization is of {}",
+                                source(), features, scaling->shift.size()),
+                    "evaluate with data that have the columns of those trained on");
+    Dataset result = *this;
+    for (DataPart& part : result.parts_) {
+        EVENGRAD_CHECK(!part.scaling_, "{} scaled twice", part.name());
+        part.scaling_ = scaling;
+    }
+    return result;
 }
 
 bool Dataset::has_loss() const {

@@ -40,7 +40,7 @@ PreparedWriter::PreparedWriter(std::filesystem::path target,
     : target_(std::move(target)),
       tokenizer_(std::move(tokenizer)),
       narrow_tokens_(tokenizer_->vocabulary_size() <= prepared::most_u16_tokens),
-      has_text_(tokenizer_->spec().kind != "ids"),
+      has_text_(tokenizer_->spec().has_text()),
       tokens_(target_),
       runs_(target_) {}
 

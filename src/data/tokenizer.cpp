@@ -70,6 +70,14 @@ TokenizerSpec parse_ids(std::string_view numbers) {
 }  // namespace
 
 std::string TokenizerSpec::describe() const {
+    if (kind == "values") return "values";
+    if (kind == "classes") {
+        std::string names;
+        for (const char byte : model)
+            names += byte == '\n' ? std::string(", ") : std::string(1, byte);
+        if (names.empty() || names.size() > 80) return fmt::format("{} classes", vocabulary_size);
+        return fmt::format("{} classes ({})", vocabulary_size, names.substr(0, names.size() - 2));
+    }
     if (kind != "sentencepiece") return fmt::format("{}, {} tokens", kind, vocabulary_size);
     Digest digest;
     digest.add(model);
@@ -107,8 +115,10 @@ std::shared_ptr<const Tokenizer> make_tokenizer(const TokenizerSpec& spec) {
     }
     if (spec.kind == "sentencepiece") return make_sentencepiece_tokenizer(spec);
     if (spec.kind == "ids") return make_ids_tokenizer(spec);
+    if (spec.kind == "classes") return make_classes_tokenizer(spec);
+    if (spec.kind == "values") return make_values_tokenizer(spec);
     throw Error(fmt::format("unknown tokenizer '{}'", spec.kind),
-                "it can be byte, sentencepiece or ids");
+                "it can be byte, sentencepiece, ids, classes or values");
 }
 
 std::shared_ptr<const Tokenizer> open_tokenizer(const std::string& option) {

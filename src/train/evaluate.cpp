@@ -56,7 +56,7 @@ class Evaluator {
           choice_(planner_.sequences().size(), config) {
         result_.parts.resize(data_.parts().size());
         const Tokenizer& tokenizer = *data_.tokenizer();
-        if (tokenizer.spec().kind == "ids") return;  // numbers, which stand for no text
+        if (!tokenizer.spec().has_text()) return;
         for (std::int32_t token = 0; token < tokenizer.vocabulary_size(); ++token)
             bytes_of_.push_back(static_cast<double>(tokenizer.text_of(token).size()));
     }
