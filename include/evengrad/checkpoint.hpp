@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <evengrad/feature_scaling.hpp>
 #include <evengrad/history.hpp>
 #include <evengrad/model.hpp>
 #include <evengrad/tokenizer.hpp>
@@ -31,7 +32,8 @@ struct CheckpointState {
     std::string data_digest;  ///< of the training tokens, so that another data set is noticed
     std::string batches;      ///< how sequences become global batches and micro-batches
     std::string options;      ///< the resolved recipe, as INI text
-    TokenizerSpec tokenizer;  ///< of the training tokens
+    TokenizerSpec tokenizer;  ///< of the training tokens, or the classes of rows
+    FeatureScaling scaling;   ///< of the features of rows
 };
 
 struct CheckpointInfo {

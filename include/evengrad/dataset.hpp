@@ -138,6 +138,8 @@ class Dataset {
     /// The same rows with features that read_row scales. @throws Error when `scaling` is of another
     /// number of features.
     Dataset scaled(std::shared_ptr<const FeatureScaling> scaling) const;
+    /// How features are scaled; null: they are as in the files.
+    const FeatureScaling* scaling() const;
 
   private:
     std::vector<DataPart> parts_;

@@ -21,10 +21,13 @@ struct EvaluationSums {
     double weight = 0.0;           ///< their weights
     double nats = 0.0;             ///< weight * loss
     double bytes = 0.0;            ///< weight * bytes of the token's text; end_of_text has none
+    double correct = 0.0;  ///< weight of those that the model found likeliest of all; NaN where
+                           ///< values are predicted
 
     EvaluationSums& operator+=(const EvaluationSums& other);
 
     std::optional<double> loss() const;        ///< nats / weight: the weighted token mean
+    std::optional<double> accuracy() const;    ///< correct / weight
     std::optional<double> perplexity() const;  ///< exp(loss), if it isn't beyond all doubles
     /// nats / ln 2 / bytes, which can be compared across tokenizers: with weights of 0 and 1 the
     /// bits that all loss tokens cost, end_of_text among them, by the bytes they stand for. None

@@ -76,6 +76,28 @@ const OptimizerFacts& read_optimizer(const hdf5::Group& root) {
     return *facts;
 }
 
+/// x' = (x - shift) * scale; none where the file has none.
+FeatureScaling read_scaling(const hdf5::Group& state, const ModelConfig& model) {
+    FeatureScaling scaling;
+    if (!model.is_mlp() || !state.exists("input_normalization")) return scaling;
+    const hdf5::Group group = state.open_group("input_normalization");
+    const std::string kind = group.read_text("kind", note_bytes);
+    const auto found = std::find(feature_scaling_names.begin(), feature_scaling_names.end(), kind);
+    if (found == feature_scaling_names.end())
+        throw Error(fmt::format("{}: unknown kind '{}'", group.where(), kind),
+                    "the checkpoint is damaged");
+    scaling.kind = static_cast<FeatureScalingKind>(found - feature_scaling_names.begin());
+    const auto features = static_cast<std::size_t>(model.mlp().features());
+    for (auto [name, values] : {std::pair{"shift", &scaling.shift}, {"scale", &scaling.scale}}) {
+        values->resize(features);
+        group.read(name, {features}, std::span<float>(*values));
+        if (!std::all_of(values->begin(), values->end(), [](float x) { return std::isfinite(x); }))
+            throw Error(fmt::format("{}/{}: not a finite number", group.where(), name),
+                        "the checkpoint is damaged");
+    }
+    return scaling;
+}
+
 CheckpointState read_state(const hdf5::Group& root, const ParameterTable& table) {
     CheckpointState state;
     const hdf5::Group group = root.open_group("state");
@@ -131,6 +153,7 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
         throw Error(fmt::format("{}: a gpt with a tokenizer of rows ({})", model.where(),
                                 info.state.tokenizer.kind),
                     "the file is damaged");
+    info.state.scaling = read_scaling(root.open_group("state"), info.model);
     if (info.state.tokenizer.vocabulary_size > info.model.classes())
         throw Error(
             fmt::format("{}: a tokenizer of {} tokens for a vocabulary of {}", model.where(),

@@ -57,6 +57,11 @@ void write_state(hdf5::Group& root, const CheckpointState& state) {
     group.write_text("data_digest", state.data_digest);
     group.write_text("batches", state.batches);
     write_note(group, "options", "text/plain", state.options);
+    if (state.scaling.kind == FeatureScalingKind::none) return;
+    hdf5::Group scaling = group.create_group("input_normalization");
+    scaling.write_text("kind", feature_scaling_names[static_cast<std::size_t>(state.scaling.kind)]);
+    scaling.write("shift", state.scaling.shift, {state.scaling.shift.size()});
+    scaling.write("scale", state.scaling.scale, {state.scaling.scale.size()});
 }
 
 }  // namespace

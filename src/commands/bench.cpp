@@ -5,8 +5,8 @@
 #include <fmt/core.h>
 
 #include "base/philox.hpp"
+#include "commands/model_options.hpp"
 #include "commands/options.hpp"
-#include "commands/train_options.hpp"
 #include "commands/verbs.hpp"
 #include "kernels/matrix.hpp"
 #include "train/state.hpp"
@@ -107,7 +107,7 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     std::int64_t steps = 5, micro_batches = 2;
     OptionTable table("evengrad bench: speed of this machine");
     table.add("help", help, true, "this text");
-    add_model_options(table, model);
+    add_gpt_options(table, model);
     table.add("micro-batch-size", config.plan.micro_batch_size, "sequences a micro-batch");
     table.add("micro-batches-per-rank", micro_batches, "micro-batches a rank and step");
     table.add("ranks-per-node", config.ranks_per_node, "cut machines into nodes; 0: don't");

@@ -6,8 +6,8 @@
 #include "base/log.hpp"
 #include "base/output_file.hpp"
 #include "base/text.hpp"
-#include "commands/options.hpp"
 #include "commands/outputs.hpp"
+#include "commands/train_options.hpp"
 #include "commands/verbs.hpp"
 #include "report/evaluation_report.hpp"
 #include "report/work_bar.hpp"
@@ -30,12 +30,13 @@ struct EvaluateOptions {
 
 EvaluateOptions::EvaluateOptions(const Arguments& arguments, bool root) {
     std::string log_level = "info";
-    OptionTable table("evengrad evaluate: loss, perplexity and bits per byte of a checkpoint");
+    OptionTable table(
+        "evengrad evaluate: loss, accuracy, perplexity and bits per byte of a checkpoint");
     table.add("help", help, true, "this text");
     table.add("checkpoint", checkpoint, "checkpoint file or run folder");
     table.add_list("data", data,
                    "prepared (FILE.h5), .txt, .jsonl or .bin, each also with .gz; raw files are "
-                   "read with the checkpoint's tokenizer");
+                   "read with the checkpoint's tokenizer; for an mlp tables as it was trained on");
     table.add("sequences", sequences,
               "documents or stream, as in training; not given: what the checkpoint was trained on");
     table.add("json", json, "file for the results as JSON, every digit, too");
@@ -65,6 +66,18 @@ EvaluateOptions::EvaluateOptions(const Arguments& arguments, bool root) {
     fail_on(problems, "evaluate");
 }
 
+/// Tables have the columns and the scaling of those that the checkpoint was trained on.
+Dataset open_data(const EvaluateOptions& options, const CheckpointInfo& checkpoint) {
+    auto tokenizer = make_tokenizer(checkpoint.state.tokenizer);
+    if (!checkpoint.model.is_mlp()) return open_dataset(options.data, std::move(tokenizer));
+    TrainOptions run;
+    run.parse_known(checkpoint.state.options);
+    const Dataset rows = open_table(options.data, run.tables(), std::move(tokenizer));
+    return checkpoint.state.scaling.kind == FeatureScalingKind::none
+               ? rows
+               : rows.scaled(std::make_shared<const FeatureScaling>(checkpoint.state.scaling));
+}
+
 }  // namespace
 
 int evaluate_command(const Communicator& world, const Arguments& arguments) {
@@ -79,11 +92,13 @@ int evaluate_command(const Communicator& world, const Arguments& arguments) {
     std::optional<OutputFile> output;
     if (root) {
         checkpoint = open_checkpoint(options.checkpoint, log_warning);
-        data = open_dataset(options.data, make_tokenizer(checkpoint.state.tokenizer));
+        data = open_data(options, checkpoint);
         if (!data.shares().empty())
             throw UsageError("--data FILE:SHARE: an evaluation counts every token once",
                              "leave the shares out");
         config.sequences = sequence_mode_of(checkpoint);
+        if (checkpoint.model.is_mlp() && !options.sequences.empty())
+            throw UsageError("--sequences means nothing to rows of numbers", "leave it out");
         if (!options.sequences.empty())
             config.sequences =
                 options.sequences == "stream" ? SequenceMode::stream : SequenceMode::documents;

@@ -1,6 +1,7 @@
 // The options of every verb: one table each, from which parsing, defaults, help and recipes come.
 #pragma once
 
+#include <array>
 #include <map>
 #include <set>
 #include <string>
@@ -167,6 +168,14 @@ void choose(const std::string& option, const std::string& text, Enum& value,
         names += (names.empty() ? "" : ", ") + std::string(name);
     }
     problems.push_back(fmt::format("--{} can be {}, not '{}'", option, names, text));
+}
+
+/// Names in the order of the enumeration, for choose().
+template <class Enum, std::size_t Count>
+std::vector<std::pair<const char*, Enum>> choices_of(const std::array<const char*, Count>& names) {
+    std::vector<std::pair<const char*, Enum>> choices;
+    for (std::size_t i = 0; i < Count; ++i) choices.emplace_back(names[i], static_cast<Enum>(i));
+    return choices;
 }
 
 /// The option --log-level, for verbs that take long or can do half of what was asked.

@@ -1,7 +1,6 @@
 #include "commands/train_options.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -14,31 +13,13 @@ namespace {
 
 constexpr const char* resume_here = "SAVE";
 
-/// Names in the order of the enumeration, for choose().
-template <class Enum, std::size_t Count>
-std::vector<std::pair<const char*, Enum>> choices_of(const std::array<const char*, Count>& names) {
-    std::vector<std::pair<const char*, Enum>> choices;
-    for (std::size_t i = 0; i < Count; ++i) choices.emplace_back(names[i], static_cast<Enum>(i));
-    return choices;
-}
-
 }  // namespace
-
-void add_model_options(OptionTable& table, GptConfig& model) {
-    table.add("num-layers", model.num_layers, "transformer blocks");
-    table.add("hidden-size", model.hidden_size, "channels of the residual stream");
-    table.add("ffn-hidden-size", model.ffn_hidden_size,
-              "channels inside the MLP; 0: 4 x hidden-size");
-    table.add("num-attention-heads", model.num_attention_heads, "heads; divides hidden-size");
-    table.add("seq-length", model.seq_length, "longest sequence, tokens");
-}
 
 TrainOptions::TrainOptions() : TrainOptions("train", ScheduleConfig().train_iters, "steps") {}
 
 TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
                            const std::string& train_iters_help)
     : table("evengrad " + verb) {
-    GptConfig& model = train.model.gpt();
     PlanConfig& plan = train.plan;
     ScheduleConfig& schedule = train.schedule;
     schedule.train_iters = train_iters;
@@ -49,14 +30,17 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.add("dry-run", dry_run, true,
               "print parameters, memory, batches and disk of this run, and don't train");
     table.section("data");
-    table.add_list("data", data,
-                   "training data: prepared (FILE.h5), .txt, .jsonl or .bin, each also with .gz; "
-                   "several files: each sequence once an epoch, or FILE:SHARE each, drawn so");
+    table.add_list(
+        "data", data,
+        "training data: prepared (FILE.h5), .txt, .jsonl or .bin for a gpt; .csv, .tsv, "
+        "IDX images or generate:NAME for an mlp; each also with .gz; several files: each "
+        "sequence once an epoch, or FILE:SHARE each, drawn so");
     table.add_list("valid-data", valid_data, "held-out data, same formats");
     table.add("tokenizer", tokenizer,
               "of raw files: byte, sentencepiece:FILE or ids:VOCABULARY:END_OF_TEXT; not given: "
               "that of the prepared files, or byte");
     table.add("valid-fraction", valid_fraction, "hold out the last part of --data, e.g. 0.1");
+    add_table_options();
     table.section("saving");
     table.add("save", save_, "folder for checkpoints and metrics.jsonl");
     table.add("overwrite", loop.overwrite, true, "replace an earlier run in the --save folder");
@@ -74,10 +58,7 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
               "those of steps that this divides stay, too, for good; 0: none");
     table.add("exit-duration-in-mins", loop.exit_duration_in_mins,
               "save and exit with code 3 before rank 0's process is this old; 0: no limit");
-    table.section("model");
-    add_model_options(table, model);
-    add_init_options();
-    table.add("dropout", model.dropout, "probability of dropping an activation");
+    model_.add_to(table);
     table.add("seed", train.seed, "of initial weights, order of data, dropout; below 2^56");
     table.section("batches");
     table.add(
@@ -122,7 +103,6 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.add_rivals("valid-data", "valid-fraction");
     table.add_rivals("resume", "overwrite");
     table.add_rivals("print-config", "dry-run");
-    say_what_init_uses();
     table.means_nothing_without({"eval-interval", "eval-iters", "early-stop-patience"},
                                 {"valid-data", "valid-fraction"});
     table.means_nothing_without({"early-stop-patience"}, {"eval-interval"});
@@ -134,32 +114,22 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
         {"help", "config", "print-config", "dry-run", "overwrite", "resume", "override"});
 }
 
-void TrainOptions::add_init_options() {
-    InitConfig& init = train.model.init();
-    table.add("init", init_,
-              fmt::format("initial weights of linear layers: {}; embeddings are always normal",
-                          fmt::join(init_scheme_names, ", ")));
-    table.add("init-method-std", init.std,
-              "standard deviation of normal, of truncated-normal (at two of it), of gpt2 (before a "
-              "residual sum 1/sqrt(2 num-layers) of it) and of embeddings");
-    table.add("init-bound", init.bound, "of uniform: from -B to B; 0: 1/sqrt(inputs of the layer)");
-    table.add("init-constant", init.constant, "of constant: the value");
-    table.add("init-distribution", init_distribution_, "of lecun, xavier, he: normal or uniform");
-    table.add("init-fan", init_fan_,
-              "what lecun and he divide by: in, out or average (as xavier does)");
-    table.add("init-gain", init.gain,
-              fmt::format("factor of lecun, xavier, he, orthogonal: paper (he sqrt 2, others 1), "
-                          "activation (by what follows the layer), {}, leaky-relu:SLOPE, a number",
-                          fmt::join(activation_names, ", ")));
-}
-
-void TrainOptions::say_what_init_uses() {
-    const std::vector<std::string> all(init_scheme_names.begin(), init_scheme_names.end());
-    table.means_something_with({"init-bound"}, "init", {"uniform"}, all);
-    table.means_something_with({"init-constant"}, "init", {"constant"}, all);
-    table.means_something_with({"init-distribution"}, "init", {"lecun", "xavier", "he"}, all);
-    table.means_something_with({"init-fan"}, "init", {"lecun", "he"}, all);
-    table.means_something_with({"init-gain"}, "init", {"lecun", "xavier", "he", "orthogonal"}, all);
+void TrainOptions::add_table_options() {
+    table.add_list("target-columns", tables_.target_columns,
+                   "of tables: what is to be predicted, by name or number from 1; not given: the "
+                   "last column; several with --loss mse");
+    table.add("weight-column", tables_.weight_column,
+              "of tables: how much each row's loss counts; not given: 1 each");
+    table.add("header", header_,
+              "of tables: whether the first row names the columns: auto, yes or no");
+    table.add("input-normalization", input_normalization_,
+              "of features, fitted on the training data: none, center (mean 0), standardize (and "
+              "standard deviation 1) or minmax (0 to 1)");
+    const std::vector<std::string> models{"gpt", "mlp"};
+    table.means_something_with({"target-columns", "weight-column", "header", "input-normalization"},
+                               "model", {"mlp"}, models);
+    table.means_something_with({"tokenizer", "sequences", "micro-batch-tokens"}, "model", {"gpt"},
+                               models);
 }
 
 void TrainOptions::read(const std::vector<std::string>& arguments,
@@ -200,11 +170,18 @@ void TrainOptions::parse_resolved(const std::string& text) {
                    fmt::join(problems, "; "));
 }
 
+Dataset TrainOptions::open(const std::vector<std::string>& files,
+                           std::shared_ptr<const Tokenizer> known) const {
+    if (train.model.is_mlp()) return open_table(files, tables_, std::move(known));
+    if (!known && !tokenizer.empty()) known = open_tokenizer(tokenizer);
+    return open_dataset(files, std::move(known));
+}
+
 RunData TrainOptions::open_data() const {
     RunData run;
-    run.data = open_dataset(data, tokenizer.empty() ? nullptr : open_tokenizer(tokenizer));
+    run.data = open(data, nullptr);
     if (!valid_data.empty()) {
-        run.valid = open_dataset(valid_data, run.data.tokenizer());
+        run.valid = open(valid_data, run.data.tokenizer());
         if (!run.valid->shares().empty())
             throw UsageError("--valid-data: a share means nothing, all of it is evaluated",
                              "leave the shares out");
@@ -212,6 +189,12 @@ RunData TrainOptions::open_data() const {
     if (valid_fraction > 0.0) {
         auto [training, held_out] = run.data.split_tail(valid_fraction);
         run = {std::move(training), std::move(held_out)};
+    }
+    if (train.model.is_mlp() && normalization_ != FeatureScalingKind::none) {
+        const auto scaling =
+            std::make_shared<const FeatureScaling>(FeatureScaling::fit(normalization_, run.data));
+        run.data = run.data.scaled(scaling);
+        if (run.valid) run.valid = run.valid->scaled(scaling);
     }
     return run;
 }
@@ -224,17 +207,21 @@ bool TrainOptions::share(const Communicator& world, const RunData& held, bool ru
     std::int64_t vocabulary = root ? held.data.tokenizer()->vocabulary_size() : 0;
     world.broadcast(std::span(&vocabulary, 1), 0);
     if (!root) parse_resolved(resolved);
-    train.model.gpt().vocab_size = vocabulary;
+    if (!train.model.is_mlp()) train.model.gpt().vocab_size = vocabulary;
     return true;
 }
 
+void TrainOptions::parse_known(const std::string& recipe) {
+    std::vector<std::string> ignored;
+    table.parse_resolved(recipe, ignored);
+    table.finish(ignored);
+    interpret(ignored);
+}
+
 std::string TrainOptions::changes_since(const std::string& recipe) const {
-    // Of another version's recipe, what this version knows.
     TrainOptions before;
-    std::vector<std::string> ignored, without = loop.overrides;
-    before.table.parse_resolved(recipe, ignored);
-    before.table.finish(ignored);
-    before.interpret(ignored);
+    before.parse_known(recipe);
+    std::vector<std::string> without = loop.overrides;
     // Restoring knows data by their digest only; here are their names.
     without.erase(std::remove(without.begin(), without.end(), "data"), without.end());
     return fmt::format("{}", fmt::join(table.changes_since(before.table, without), ", "));
@@ -243,13 +230,14 @@ std::string TrainOptions::changes_since(const std::string& recipe) const {
 void TrainOptions::interpret(std::vector<std::string>& problems) {
     choose("sequences", sequences_, train.plan.sequences,
            {{"documents", SequenceMode::documents}, {"stream", SequenceMode::stream}}, problems);
-    InitConfig& init = train.model.init();
-    choose("init", init_, init.scheme, choices_of<InitScheme>(init_scheme_names), problems);
-    choose("init-distribution", init_distribution_, init.distribution,
-           choices_of<InitDistribution>(init_distribution_names), problems);
-    choose("init-fan", init_fan_, init.fan, choices_of<InitFan>(init_fan_names), problems);
-    if (init.scheme == InitScheme::constant && !table.given("init-constant"))
-        problems.push_back("--init constant: --init-constant is missing");
+    train.model = model_.interpret(table, problems);
+    if (train.model.is_mlp())
+        tables_.targets =
+            train.model.mlp().loss == MlpLoss::mse ? TableTargets::values : TableTargets::classes;
+    choose("header", header_, tables_.header, choices_of<TableHeader>(table_header_names),
+           problems);
+    choose("input-normalization", input_normalization_, normalization_,
+           choices_of<FeatureScalingKind>(feature_scaling_names), problems);
     optimizer_.interpret(train.optimizer, train.schedule, problems);
     try {
         train.plan.reduction = LossReduction::parse(loss_reduction_);
@@ -290,10 +278,8 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
 }
 
 void TrainOptions::decide_the_rest() {
-    train.model.gpt().ffn_hidden_size = train.model.gpt().ffn_size();
-    table.decide("ffn-hidden-size", train.model.gpt().ffn_hidden_size);
     // Prepared files bring theirs, for which there is no option.
-    if (!tokenizer.empty() || data.empty() ||
+    if (train.model.is_mlp() || !tokenizer.empty() || data.empty() ||
         std::any_of(data.begin(), data.end(), names_prepared_file))
         return;
     tokenizer = "byte";

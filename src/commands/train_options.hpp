@@ -4,7 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "commands/model_options.hpp"
 #include "commands/optimizer_options.hpp"
+#include <evengrad/feature_scaling.hpp>
 #include <evengrad/loop.hpp>
 
 namespace evengrad {
@@ -25,6 +27,9 @@ struct TrainOptions {
     /// From the text of `table.resolved()`: how other ranks get rank 0's.
     void parse_resolved(const std::string& text);
 
+    /// From the recipe in a checkpoint, which may be another version's: what this version knows.
+    void parse_known(const std::string& recipe);
+
     /// Options that aren't as they were in the run that wrote a checkpoint, from the recipe in it:
     /// "--lr 0.1 -> 0.2, ...", but for those that --override names.
     std::string changes_since(const std::string& recipe) const;
@@ -34,8 +39,11 @@ struct TrainOptions {
     bool share(const Communicator& world, const RunData& data, bool runs);
 
     bool has_held_out_data() const { return !valid_data.empty() || valid_fraction > 0.0; }
-    /// Opens --data, --valid-data or --valid-fraction, with --tokenizer. @throws Error
+    /// Opens --data, --valid-data or --valid-fraction, with --tokenizer or as tables, features
+    /// normalized. @throws Error
     RunData open_data() const;
+    /// What a run's recipe says of its tables, for other data of the same columns.
+    const TableOptions& tables() const { return tables_; }
 
     TrainConfig train;
     LoopConfig loop;
@@ -57,17 +65,19 @@ struct TrainOptions {
     void decide_the_rest();
 
   private:
-    void add_init_options();
-    void say_what_init_uses();  ///< which of them mean something, by --init
+    void add_table_options();
+    /// Files of what the model takes: text, or tables whose classes are `known`.
+    Dataset open(const std::vector<std::string>& files,
+                 std::shared_ptr<const Tokenizer> known) const;
 
+    ModelOptions model_;
     OptimizerOptions optimizer_;
+    TableOptions tables_;
+    FeatureScalingKind normalization_ = FeatureScalingKind::none;
+    std::string header_ = "auto", input_normalization_ = "none";
     std::string config_, sequences_ = "documents";
     std::string loss_reduction_ = "token-mean";
-    std::string init_ = "gpt2", init_distribution_ = "normal", init_fan_ = "in";
     std::string save_, resume_, log_level_ = "info";
 };
-
-/// Adds the options that describe a model's shape, for verbs that make one.
-void add_model_options(OptionTable& table, GptConfig& model);
 
 }  // namespace evengrad

@@ -188,6 +188,10 @@ std::int64_t Dataset::documents() const {
         [](std::int64_t sum, const DataPart& part) { return sum + part.documents(); });
 }
 
+const FeatureScaling* Dataset::scaling() const {
+    return parts_.empty() ? nullptr : parts_.front().scaling_.get();
+}
+
 RowShape Dataset::row_shape() const {
     return parts_.empty() ? RowShape{} : parts_.front().row_shape();
 }

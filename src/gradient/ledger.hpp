@@ -15,6 +15,7 @@ namespace evengrad {
 
 struct LedgerRow {
     double loss = 0.0;                ///< sum of weight * loss, nats
+    double correct = 0.0;             ///< sum of weights whose target was found likeliest
     double weight = 0.0;              ///< sum of token weights
     double squared_weight = 0.0;      ///< sum of their squares
     std::int64_t tokens = 0;          ///< positions with loss

@@ -287,7 +287,7 @@ bool Audit::is_even() const {
 Audit run_audit(const Communicator& world, const AuditConfig& config, const Dataset* data,
                 const Dataset* valid, const AuditProgress& progress) {
     Audit audit;
-    if (valid) check_evaluation_data(*valid, config.train.model.classes());
+    if (valid) check_evaluation_data(*valid, config.train.model);
     {
         // No step is taken, and a checkpoint of any step may be looked at.
         TrainConfig looked_at = config.train;

@@ -20,12 +20,14 @@ namespace {
 
 constexpr std::int64_t most_steps_seen = 100;
 
-/// What a tensor belongs to, by its name ("blocks.3.attn.qkv.weight").
+/// What a tensor belongs to, by its name ("blocks.3.attn.qkv.weight", "layers.0.norm.bias").
 std::string kind_of(const std::string& name) {
     if (name == "wte.weight") return "token embedding (also the head)";
     if (name == "wpe.weight") return "position embedding";
     if (name.find(".attn.") != std::string::npos) return "attention";
     if (name.find(".mlp.") != std::string::npos) return "MLP";
+    if (name.starts_with("layers.") && name.find(".norm.") == std::string::npos)
+        return "linear layers";
     return "normalization";
 }
 
@@ -177,7 +179,7 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
     if (run.ranks_of_node > 1) run.shared_folder = room.folder;
     if (world.rank() != 0) return run;
 
-    check_vocabulary(*data, config.model.classes());
+    check_data(*data, config.model);
     const Planner planner(*data, config.plan);
     run.steps_per_epoch = planner.steps_per_epoch();
     run.train_iters = config.schedule.train_iters;
@@ -205,6 +207,7 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
 
     run.kinds = kinds_of(table);
     run.parameters = table.parameter_count();
+    run.of_rows = config.model.is_mlp();
     run.initialization = describe(config.model.init());
     run.memory = memory_of(topology, ownership, table, moments, largest_node, seen.scratch);
     for (int rank = 0; rank < world.size(); ++rank)
@@ -282,27 +285,32 @@ std::string dry_run_text(const DryRun& run) {
     text += fmt::format("           linear layers begin as {}\n", run.initialization);
     text += memory_lines(run);
     const auto iters = static_cast<double>(run.train_iters);
+    const std::string unit = run.of_rows ? "row" : "token";
     text += fmt::format(
-        "data       {} tokens in {}, {} held out\n"
-        "steps      {} an epoch; {} are {:.3g} epochs, {}{:.4g} tokens\n",
-        run.tokens, counted(run.sequences, "sequence"), run.valid_tokens, run.steps_per_epoch,
-        run.train_iters, iters / static_cast<double>(run.steps_per_epoch),
-        run.steps_seen < run.train_iters ? "about " : "", static_cast<double>(run.tokens_of_run));
+        "data       {}, {} held out\n"
+        "steps      {} an epoch; {} are {:.3g} epochs, {}{:.4g} {}\n",
+        run.of_rows
+            ? counted(run.sequences, "row")
+            : fmt::format("{} tokens in {}", run.tokens, counted(run.sequences, "sequence")),
+        run.of_rows ? run.valid_tokens / 2 : run.valid_tokens, run.steps_per_epoch, run.train_iters,
+        iters / static_cast<double>(run.steps_per_epoch),
+        run.steps_seen < run.train_iters ? "about " : "", static_cast<double>(run.tokens_of_run),
+        unit + "s");
     text += fmt::format("batches    {:<28} {:>12} {:>12} {:>12}\n",
                         fmt::format("of {} of an epoch", counted(run.steps_seen, "step")), "min",
                         "median", "max");
     text += batch_line("micro-batches a step", run.step_micro_batches);
-    text += batch_line("tokens a step", run.step_tokens);
-    text += batch_line("loss tokens a step", run.step_loss_tokens);
-    text += batch_line("tokens a micro-batch", run.micro_batch_tokens);
-    text += batch_line("loss tokens a micro-batch", run.micro_batch_loss_tokens);
+    text += batch_line(unit + "s a step", run.step_tokens);
+    text += batch_line("loss " + unit + "s a step", run.step_loss_tokens);
+    text += batch_line(unit + "s a micro-batch", run.micro_batch_tokens);
+    text += batch_line("loss " + unit + "s a micro-batch", run.micro_batch_loss_tokens);
     text += fmt::format(
         "balance    ranks busy {:.1f} % of the time (median; worst step {:.1f} %), by operations\n",
         100.0 * run.balance.median, 100.0 * run.balance.min);
     const std::string weights =
         run.weight_ratio > 1.0
-            ? fmt::format("some tokens weigh {:.3g} times others in a step", run.weight_ratio)
-            : "all tokens weigh the same";
+            ? fmt::format("some {}s weigh {:.3g} times others in a step", unit, run.weight_ratio)
+            : fmt::format("all {}s weigh the same", unit);
     text += fmt::format("weights    {}: {}", run.reduction.text(), weights);
     if (run.reduction.kind == LossReduction::Kind::token_mean && run.mean_of_means > 1.0)
         text += fmt::format("; a mean of micro-batch means would weigh some {:.3g} times others",

@@ -25,6 +25,7 @@ struct DryRun {
     };
     std::vector<Kind> kinds;  ///< of tensors
     std::int64_t parameters = 0;
+    bool of_rows = false;        ///< a multilayer perceptron: its tokens are rows
     std::string initialization;  ///< of linear layers
 
     /// Of the node with most ranks, bytes.

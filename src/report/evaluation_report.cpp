@@ -19,13 +19,18 @@ const char* name_of(SequenceMode mode) {
     return mode == SequenceMode::stream ? "stream" : "documents";
 }
 
-std::string cells(const EvaluationSums& sums) {
+std::string cells(const EvaluationSums& sums, bool rows) {
+    if (rows)
+        return fmt::format("{:>10}  {:>8}  {:>8}\n", sums.loss_tokens, format_optional(sums.loss()),
+                           format_optional(sums.accuracy()));
     return fmt::format("{:>10}  {:>11}  {:>8}  {:>10}  {:>13}\n", sums.sequences, sums.loss_tokens,
                        format_optional(sums.loss()), format_optional(sums.perplexity()),
                        format_optional(sums.bits_per_byte()));
 }
 
-std::string headings() {
+/// `rows`: of a multilayer perceptron, to which a row is a sequence of one token.
+std::string headings(bool rows) {
+    if (rows) return fmt::format("{:>10}  {:>8}  {:>8}\n", "rows", "loss", "accuracy");
     return fmt::format("{:>10}  {:>11}  {:>8}  {:>10}  {:>13}\n", "sequences", "loss tokens",
                        "loss", "perplexity", "bits per byte");
 }
@@ -54,6 +59,7 @@ nlohmann::ordered_json to_json(const EvaluationSums& sums) {
             {"nats", sums.nats},
             {"bytes", sums.bytes},
             {"loss", value(sums.loss())},
+            {"accuracy", value(sums.accuracy())},
             {"perplexity", value(sums.perplexity())},
             {"bits_per_byte", value(sums.bits_per_byte())}};
 }
@@ -65,29 +71,35 @@ std::string evaluation_tables(const EvaluationReport& report) {
     std::size_t width = 17;  // so that what the other table is by fits, too
     for (std::size_t p = 0; p < parts.size(); ++p)
         width = std::max(width, shortened(report.data.parts()[p].name()).size());
+    const bool rows = report.checkpoint.model.is_mlp();
     const auto row = [&](const std::string& name, const std::string& documents) {
-        return fmt::format("{:<{}}  {:>9}  ", name, width, documents);
+        return rows ? fmt::format("{:<{}}  ", name, width)
+                    : fmt::format("{:<{}}  {:>9}  ", name, width, documents);
     };
-    std::string text = fmt::format(
-        "checkpoint {}, step {}\n"
-        "data       {} tokens, {}; sequences: {}, of {} tokens at most\n\n",
-        report.checkpoint.path.string(), report.checkpoint.state.step, report.data.tokens(),
-        report.data.tokenizer()->spec().describe(), name_of(report.sequences),
-        report.checkpoint.model.seq_length());
-    text += row("file", "documents") + headings();
+    const std::string tokens = report.data.tokenizer()->spec().describe();
+    std::string text = fmt::format("checkpoint {}, step {}\n", report.checkpoint.path.string(),
+                                   report.checkpoint.state.step);
+    text += rows ? fmt::format("data       {} rows, {}\n\n", report.data.documents(), tokens)
+                 : fmt::format("data       {} tokens, {}; sequences: {}, of {} tokens at most\n\n",
+                               report.data.tokens(), tokens, name_of(report.sequences),
+                               report.checkpoint.model.seq_length());
+    text += row("file", "documents") + headings(rows);
     for (std::size_t p = 0; p < parts.size(); ++p) {
         const DataPart& part = report.data.parts()[p];
-        text += row(shortened(part.name()), std::to_string(part.documents())) + cells(parts[p]);
+        text +=
+            row(shortened(part.name()), std::to_string(part.documents())) + cells(parts[p], rows);
     }
-    text += row("total", std::to_string(report.data.documents())) + cells(report.evaluation.total);
-    text += fmt::format("\n{:<{}}", "by loss tokens of a sequence", width + 13) + headings();
+    text += row("total", std::to_string(report.data.documents())) +
+            cells(report.evaluation.total, rows);
+    if (rows) return text;
+    text += fmt::format("\n{:<{}}", "by loss tokens of a sequence", width + 13) + headings(rows);
     for (std::size_t i = 0; i < report.evaluation.lengths.size(); ++i) {
         const EvaluationSums& sums = report.evaluation.lengths[i];
         if (sums.sequences == 0) continue;
         const auto [first, last] = range_of(i);
         const std::string range =
             first == last ? std::to_string(first) : fmt::format("{} to {}", first, last);
-        text += fmt::format("{:<{}}", range, width + 13) + cells(sums);
+        text += fmt::format("{:<{}}", range, width + 13) + cells(sums, rows);
     }
     return text;
 }

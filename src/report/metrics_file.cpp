@@ -114,6 +114,7 @@ void MetricsFile::on_evaluation(std::int64_t step, const Evaluation& evaluation)
     nlohmann::ordered_json json{{"step", step},
                                 {"valid_loss", nullptr},  // undefined, not 0 (R9)
                                 {"valid_loss_tokens", evaluation.total.loss_tokens},
+                                {"valid_accuracy", optional(evaluation.total.accuracy())},
                                 {"valid_bits_per_byte", nullptr}};
     if (const auto loss = evaluation.total.loss()) json["valid_loss"] = *loss;
     if (const auto bits = evaluation.total.bits_per_byte()) json["valid_bits_per_byte"] = *bits;

@@ -54,12 +54,12 @@ std::string format_duration(double seconds) {
 }
 
 std::string step_line(const StepRecord& record, std::int64_t train_iters, double tokens_per_second,
-                      double seconds_left) {
+                      const char* unit, double seconds_left) {
     const std::string loss = record.loss ? fmt::format("{:.4f}", *record.loss) : "none";
     return fmt::format(
-        "step {}/{}  loss {}  grad norm {:.3g}  lr {:.2e}  {:.0f} tokens/s  busy "
+        "step {}/{}  loss {}  grad norm {:.3g}  lr {:.2e}  {:.0f} {}/s  busy "
         "{:.0f}/{:.0f}/{:.0f} %  left {}{}{}",
-        record.step, train_iters, loss, record.grad_norm, record.lr, tokens_per_second,
+        record.step, train_iters, loss, record.grad_norm, record.lr, tokens_per_second, unit,
         100 * record.busy[0], 100 * record.busy[1], 100 * record.busy[2],
         format_duration(seconds_left), record.recomputed ? "  (computed twice: new quanta)" : "",
         record.skipped ? "  (update left out)" : "");
@@ -98,6 +98,7 @@ void Progress::on_start(const RunStart& start) {
     const TrainConfig& config = trainer.config();
     const auto memory = trainer.memory();
     train_iters_ = config.schedule.train_iters;
+    is_mlp_ = config.model.is_mlp();
     skipped_ = std::accumulate(start.history.skipped.begin(), start.history.skipped.end(),
                                std::int64_t{0});
     first_step_ = start.first_step;
@@ -107,16 +108,21 @@ void Progress::on_start(const RunStart& start) {
         "model    {}: {} parameters\n"
         "memory   a node: weights {}, gradient sums {}, moments {}; a rank: about {} of scratch; "
         "rank 0: {} to save from\n"
-        "data     {} tokens in {} ({} an epoch), held out {} tokens\n"
+        "data     {} ({} an epoch), held out {}\n"
         "saving   {}",
         describe(config.model), trainer.parameters().parameter_count(),
         format_bytes(static_cast<double>(memory.weights)),
         format_bytes(static_cast<double>(memory.sums)),
         format_bytes(static_cast<double>(memory.moments)),
         format_bytes(static_cast<double>(memory.scratch_per_rank)),
-        format_bytes(static_cast<double>(memory.snapshot)), start.train_tokens,
-        counted(start.sequences, "sequence"), counted(start.steps_per_epoch, "step"),
-        start.valid_tokens, start.save_dir.string());
+        format_bytes(static_cast<double>(memory.snapshot)),
+        is_mlp_ ? counted(start.sequences, "row")
+                : fmt::format("{} tokens in {}", start.train_tokens,
+                              counted(start.sequences, "sequence")),
+        counted(start.steps_per_epoch, "step"),
+        is_mlp_ ? counted(start.valid_tokens / 2, "row")
+                : fmt::format("{} tokens", start.valid_tokens),
+        start.save_dir.string());
     if (!trainer.ranks_compute_alike())
         text +=
             "\nnote     the ranks' processors differ: results aren't bit-identical to other "
@@ -138,7 +144,8 @@ void Progress::on_step(const StepRecord& record) {
     skipped_ += record.skipped;
     const double left = static_cast<double>(train_iters_ - record.step) * seconds /
                         static_cast<double>(recent_.size());
-    const std::string text = step_line(record, train_iters_, tokens / seconds, left);
+    const std::string text =
+        step_line(record, train_iters_, tokens / seconds, is_mlp_ ? "rows" : "tokens", left);
     const bool last = record.step == train_iters_;
     if (logs(LogLevel::debug)) log_debug("{}", step_details(record));
     if (!terminal_) {
@@ -153,9 +160,16 @@ void Progress::on_step(const StepRecord& record) {
 
 void Progress::on_evaluation(std::int64_t step, const Evaluation& evaluation) {
     const auto loss = evaluation.total.loss();
-    lines_.print(fmt::format("step {}: held-out loss {} nats per token, over {}", step,
-                             loss ? fmt::format("{:.4f}", *loss) : "none",
-                             counted(evaluation.total.loss_tokens, "loss token")));
+    const std::string number = loss ? fmt::format("{:.4f}", *loss) : "none";
+    if (!is_mlp_) {
+        lines_.print(fmt::format("step {}: held-out loss {} nats per token, over {}", step, number,
+                                 counted(evaluation.total.loss_tokens, "loss token")));
+        return;
+    }
+    const auto accuracy = evaluation.total.accuracy();
+    lines_.print(fmt::format("step {}: held-out loss {}{}, over {}", step, number,
+                             accuracy ? fmt::format(", accuracy {:.2f} %", 100.0 * *accuracy) : "",
+                             counted(evaluation.total.loss_tokens, "row")));
 }
 
 void Progress::on_checkpoint(std::int64_t, const std::filesystem::path& file) {

@@ -19,10 +19,10 @@ std::string format_bytes(double bytes);
 std::string format_duration(double seconds);
 std::string format_optional(const std::optional<double>& value);  ///< "2.9384", or "-"
 
-/// One line about a step: number, loss, gradient norm, learning rate, tokens/s, how busy ranks were
-/// (min/mean/max), time left.
+/// One line about a step: number, loss, gradient norm, learning rate, tokens/s (or what `unit`
+/// calls them), how busy ranks were (min/mean/max), time left.
 std::string step_line(const StepRecord& record, std::int64_t train_iters, double tokens_per_second,
-                      double seconds_left);
+                      const char* unit, double seconds_left);
 
 /// Sizes and seconds by phase (rank 0's), for --log-level debug.
 std::string step_details(const StepRecord& record);
@@ -49,6 +49,7 @@ class Progress final : public Observer {
   private:
     MovingLine lines_;
     bool terminal_;
+    bool is_mlp_ = false;
     std::int64_t log_interval_;
     MachineSummary machine_;
     std::int64_t train_iters_ = 0, first_step_ = 1;

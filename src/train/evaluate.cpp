@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numbers>
 #include <numeric>
 
@@ -50,11 +51,12 @@ class Choice {
 /// Rank 0's side: it has the data, makes the plans, and adds up what they gave.
 class Evaluator {
   public:
-    Evaluator(const Dataset& data, const EvaluateConfig& config, std::int64_t seq_length)
+    Evaluator(const Dataset& data, const EvaluateConfig& config, const ModelConfig& model)
         : data_(data.parts()),
-          planner_(data_, plan_config(config, seq_length)),
+          planner_(data_, plan_config(config, model.seq_length())),
           choice_(planner_.sequences().size(), config) {
         result_.parts.resize(data_.parts().size());
+        has_classes_ = data_.row_shape().values == 0;
         const Tokenizer& tokenizer = *data_.tokenizer();
         if (!tokenizer.spec().has_text()) return;
         for (std::int32_t token = 0; token < tokenizer.vocabulary_size(); ++token)
@@ -75,7 +77,9 @@ class Evaluator {
                 throw Error(fmt::format("{}: its loss is not a number",
                                         data_.part(sequence.part).describe(sequence.document)),
                             "the model's numbers overflow; evaluate an earlier checkpoint");
-            const EvaluationSums sums{1, row.tokens, row.weight, row.loss, bytes(batch)};
+            constexpr double none = std::numeric_limits<double>::quiet_NaN();
+            const EvaluationSums sums{1,        row.tokens,   row.weight,
+                                      row.loss, bytes(batch), has_classes_ ? row.correct : none};
             result_.parts[static_cast<std::size_t>(sequence.part)] += sums;
             if (row.tokens == 0) continue;
             const auto octave = static_cast<std::size_t>(
@@ -112,17 +116,21 @@ class Evaluator {
     Dataset data_;  ///< without shares
     Planner planner_;
     Choice choice_;
+    bool has_classes_ = true;
     std::vector<double> bytes_of_;  ///< by token; empty: they have no text
     Evaluation result_;
 };
 
 /// @collective
 void broadcast(const Communicator& world, std::vector<EvaluationSums>& sums) {
-    static_assert(sizeof(EvaluationSums) == 5 * sizeof(std::uint64_t), "five 64-bit words");
-    std::vector<std::uint64_t> words(5 * sums.size());
+    constexpr std::size_t size = sizeof(EvaluationSums) / sizeof(std::uint64_t);
+    static_assert(size * sizeof(std::uint64_t) == sizeof(EvaluationSums) &&
+                      std::is_trivially_copyable_v<EvaluationSums>,
+                  "sums are 64-bit words");
+    std::vector<std::uint64_t> words(size * sums.size());
     if (!sums.empty()) std::memcpy(words.data(), sums.data(), 8 * words.size());
     world.broadcast_resized(words, 0);
-    sums.resize(words.size() / 5);
+    sums.resize(words.size() / size);
     if (!sums.empty()) std::memcpy(static_cast<void*>(sums.data()), words.data(), 8 * words.size());
 }
 
@@ -134,6 +142,7 @@ EvaluationSums& EvaluationSums::operator+=(const EvaluationSums& other) {
     weight += other.weight;
     nats += other.nats;
     bytes += other.bytes;
+    correct += other.correct;
     return *this;
 }
 
@@ -148,13 +157,18 @@ std::optional<double> EvaluationSums::perplexity() const {
     return std::exp(*mean);
 }
 
+std::optional<double> EvaluationSums::accuracy() const {
+    if (!(weight > 0.0) || std::isnan(correct)) return std::nullopt;
+    return correct / weight;
+}
+
 std::optional<double> EvaluationSums::bits_per_byte() const {
     if (!(bytes > 0.0)) return std::nullopt;
     return nats / std::numbers::ln2 / bytes;
 }
 
-void check_evaluation_data(const Dataset& data, Index vocabulary) {
-    check_vocabulary(data, vocabulary);
+void check_evaluation_data(const Dataset& data, const ModelConfig& model) {
+    check_data(data, model);
     if (!data.has_loss())
         throw Error(fmt::format("{}: no token carries a loss, there is nothing to evaluate on",
                                 data.source()),
@@ -169,8 +183,8 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store,
     std::int64_t sequences = 0;
     if (world.rank() == 0) {
         EVENGRAD_CHECK(data != nullptr, "an evaluation without data");
-        check_evaluation_data(*data, model_config.classes());
-        evaluator.emplace(*data, config, model_config.seq_length());
+        check_evaluation_data(*data, model_config);
+        evaluator.emplace(*data, config, model_config);
         sequences = evaluator->size();
     }
     world.broadcast(std::span(&sequences, 1), 0);
@@ -184,15 +198,18 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store,
         const Deal dealt = deal(topology, model_config, plan);
         model.reserve(dealt.largest, false);
         Ledger ledger(plan.size());
-        draw_micro_batches(topology, store,
-                           dealt.of_node[static_cast<std::size_t>(topology.node_index())],
-                           [&](std::int64_t k) {
-                               const MicroBatch batch = plan.micro_batch(k);
-                               LedgerRow row = begin_row(world.rank(), batch);
-                               if (row.tokens > 0)
-                                   row.loss = model.forward(store.weights().data(), batch).loss;
-                               ledger.record(k, row);
-                           });
+        draw_micro_batches(
+            topology, store, dealt.of_node[static_cast<std::size_t>(topology.node_index())],
+            [&](std::int64_t k) {
+                const MicroBatch batch = plan.micro_batch(k);
+                LedgerRow row = begin_row(world.rank(), batch);
+                if (row.tokens > 0) {
+                    const LossSums sums = model.forward(store.weights().data(), batch);
+                    row.loss = sums.loss;
+                    row.correct = sums.correct;
+                }
+                ledger.record(k, row);
+            });
         ledger.combine(world);
         ledger.verify(plan);
         if (!evaluator) continue;
@@ -225,7 +242,7 @@ Evaluation evaluate_checkpoint(const Communicator& world, const CheckpointInfo& 
     const bool root = world.rank() == 0;
     if (root) {
         EVENGRAD_CHECK(data != nullptr, "an evaluation without data");
-        check_evaluation_data(*data, checkpoint.model.classes());
+        check_evaluation_data(*data, checkpoint.model);
     }
     std::string architecture = root ? checkpoint.model.name() : "";
     std::string json = root ? schema::to_json(checkpoint.model) : "";

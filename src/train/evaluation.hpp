@@ -13,6 +13,6 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store,
                     const EvaluateConfig& config, const EvaluationProgress& progress = {});
 
 /// @local What evaluate() asks of data. @throws Error naming the files.
-void check_evaluation_data(const Dataset& data, Index vocabulary);
+void check_evaluation_data(const Dataset& data, const ModelConfig& model);
 
 }  // namespace evengrad

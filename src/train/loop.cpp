@@ -106,7 +106,7 @@ void Run::begin() {
         throw UsageError(
             "the schedule reduce-on-plateau follows held-out losses, and there are none",
             "give held-out data and --eval-interval, or another --lr-decay-style");
-    if (s_.is_root() && valid_) check_evaluation_data(*valid_, s_.config.model.classes());
+    if (s_.is_root() && valid_) check_evaluation_data(*valid_, s_.config.model);
     const bool in_place = s_.is_root() && resumes_in_place(config_);
     std::optional<Snapshot> snapshot;
     if (s_.is_root()) {

@@ -29,6 +29,10 @@ std::map<std::string, std::string> deciding_options(const CheckpointState& state
     return values;
 }
 
+std::string name_of(const FeatureScaling& scaling) {
+    return feature_scaling_names[static_cast<std::size_t>(scaling.kind)];
+}
+
 void must_be_same(const std::string& what, const std::string& checkpoint, const std::string& here,
                   std::vector<std::string>& problems) {
     if (checkpoint != here)
@@ -54,6 +58,9 @@ void check_resume(const CheckpointInfo& checkpoint, const TrainConfig& config,
     if (!here.data_digest.empty())
         must_be_same("the tokenizer", checkpoint.state.tokenizer.describe(),
                      here.tokenizer.describe(), problems);
+    if (!here.data_digest.empty() && checkpoint.state.scaling.kind != here.scaling.kind)
+        must_be_same("--input-normalization", name_of(checkpoint.state.scaling),
+                     name_of(here.scaling), problems);
     const auto before = deciding_options(checkpoint.state, checkpoint.model);
     const auto now = deciding_options(here, config.model);
     must_be_same("--loss-reduction", before.at("loss-reduction"), now.at("loss-reduction"),

@@ -110,7 +110,7 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
     self_test(topology);
     ranks_compute_alike = check_fingerprints(topology.world(), config.allow_mixed_cpus);
     if (is_root() && data) {
-        check_vocabulary(*data, config.model.classes());
+        check_data(*data, config.model);
         planner.emplace(*data, config.plan);
         data_digest = data->digest();
     }
@@ -189,7 +189,10 @@ CheckpointState Trainer::State::checkpoint_state() const {
     out.data_digest = data_digest;
     out.batches = describe(config.plan);
     out.quantum_exponents.assign(quanta.exponents().begin(), quanta.exponents().end());
-    if (data) out.tokenizer = data->tokenizer()->spec();
+    if (data) {
+        out.tokenizer = data->tokenizer()->spec();
+        if (const FeatureScaling* scaling = data->scaling()) out.scaling = *scaling;
+    }
     if (planner) out.epoch = steps_done / planner->steps_per_epoch();
     return out;
 }

@@ -98,6 +98,7 @@ PassResult StepRun::compute() {
             s_.model->forward_backward(s_.store.weights().data(), batch, dropout, sink,
                                        statistics_ ? statistics_->layers_of(k) : nullptr);
         row.loss = sums.loss;
+        row.correct = sums.correct;
         const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
         row.squared_norm = facts.squared_norm;
         row.checksum = facts.checksum;

@@ -25,12 +25,39 @@ void broadcast_plan(const Communicator& world, StepPlan& plan) {
     world.broadcast_resized(plan.values, 0);
 }
 
-void check_vocabulary(const Dataset& data, Index vocabulary) {
-    if (data.tokenizer()->vocabulary_size() > vocabulary)
-        throw Error(fmt::format("{}: its tokenizer ({}) has more tokens than the model's "
-                                "vocabulary of {}",
-                                data.source(), data.tokenizer()->spec().describe(), vocabulary),
-                    "give data of the model's tokenizer");
+void check_data(const Dataset& data, const ModelConfig& model) {
+    const RowShape shape = data.row_shape();
+    const TokenizerSpec& spec = data.tokenizer()->spec();
+    if (!model.is_mlp()) {
+        if (shape.features > 0)
+            throw Error(fmt::format("{}: rows of numbers, and the model reads text", data.source()),
+                        "--model mlp takes rows of numbers");
+        if (spec.vocabulary_size > model.classes())
+            throw Error(fmt::format("{}: its tokenizer ({}) has more tokens than the model's "
+                                    "vocabulary of {}",
+                                    data.source(), spec.describe(), model.classes()),
+                        "give data of the model's tokenizer");
+        return;
+    }
+    const MlpConfig& mlp = model.mlp();
+    if (shape.features == 0)
+        throw Error(fmt::format("{}: text, and the model takes rows of numbers", data.source()),
+                    "--model gpt reads text");
+    if (shape.features != mlp.features())
+        throw Error(fmt::format("{}: rows have {} features, the model takes {}", data.source(),
+                                shape.features, mlp.features()),
+                    "--layer-widths begins with the number of features");
+    const bool by_class = mlp.loss == MlpLoss::cross_entropy;
+    if (by_class != (shape.values == 0))
+        throw Error(fmt::format("{}: rows have {}, and the model's loss is {}", data.source(),
+                                by_class ? "values" : "classes",
+                                mlp_loss_names[static_cast<std::size_t>(mlp.loss)]),
+                    "--loss cross-entropy is for classes, mse for values");
+    const std::int64_t wanted = by_class ? spec.vocabulary_size : shape.values;
+    if (by_class ? wanted > mlp.outputs() : wanted != mlp.outputs())
+        throw Error(fmt::format("{}: rows have {} {}, the model {} outputs", data.source(), wanted,
+                                by_class ? "classes" : "values", mlp.outputs()),
+                    "--layer-widths ends with the number of classes or values");
 }
 
 double micro_batch_cost(const ModelConfig& config, const MicroBatch& batch) {

@@ -11,10 +11,10 @@ namespace evengrad {
 /// @collective The plan of rank 0 on every rank.
 void broadcast_plan(const Communicator& world, StepPlan& plan);
 
-/// @local Tokens index the embedding: one outside the vocabulary would read and write elsewhere. A
-/// dataset's tokens are inside its tokenizer's. @throws Error naming the data and both
-/// vocabularies.
-void check_vocabulary(const Dataset& data, Index vocabulary);
+/// @local Tokens and classes index: one outside the vocabulary would read and write elsewhere (a
+/// dataset's are inside its tokenizer's); rows have as many numbers as the model takes and gives.
+/// @throws Error naming the data and both numbers.
+void check_data(const Dataset& data, const ModelConfig& model);
 
 /// Relative time that a micro-batch takes: its floating-point operations.
 double micro_batch_cost(const ModelConfig& config, const MicroBatch& batch);

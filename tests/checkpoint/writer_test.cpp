@@ -231,7 +231,7 @@ TEST(SnapshotMemory, IsWhatItSays) {
 }
 
 TEST(SnapshotMemory, TooLittleIsSaidBeforeAnythingIsTrained) {
-    GptConfig model = resume_config(OptimizerKind::adamw).model;
+    GptConfig model = resume_config(OptimizerKind::adamw).model.gpt();
     model.hidden_size = 4096;
     model.ffn_hidden_size = 4 * 4096;
     const ParameterTable table(model);

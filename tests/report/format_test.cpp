@@ -45,7 +45,7 @@ StepRecord some_step() {
 }
 
 TEST(StepLine, HasWhatAStepIsAbout) {
-    const std::string line = step_line(some_step(), 200, 1234.4, 75.0);
+    const std::string line = step_line(some_step(), 200, 1234.4, "tokens", 75.0);
     EXPECT_TRUE(contains(line, {"step 12/200", "loss 2.3457", "grad norm 0.988", "lr 3.00e-04",
                                 "1234 tokens/s", "busy 50/75/100 %", "left 1:15"}));
     EXPECT_EQ(line.find("twice"), std::string::npos);
@@ -57,7 +57,7 @@ TEST(StepLine, AStepWithoutLossTokensHasNoLossRatherThanZero) {
     StepRecord record = some_step();
     record.loss.reset();
     record.recomputed = true;
-    const std::string line = step_line(record, 200, 1.0, 1.0);
+    const std::string line = step_line(record, 200, 1.0, "tokens", 1.0);
     EXPECT_TRUE(contains(line, {"loss none", "computed twice"}));
     EXPECT_EQ(line.find("loss 0"), std::string::npos);
 }

@@ -135,7 +135,7 @@ TEST(Progress, AMessageTakesTheMovingLineAwayAndBringsItBack) {
     EXPECT_EQ(testing::internal::GetCapturedStderr(),
               "evengrad: warning: the disk is full\nevengrad: warning: afterwards\n");
     // Drawn, erased for the message, drawn again, left as it is at the end.
-    const std::string line = step_line(step(1), 0, 100.0, -0.5);
+    const std::string line = step_line(step(1), 0, 100.0, "tokens", -0.5);
     EXPECT_EQ(paper.text(), "\r\x1b[K" + line + "\r\x1b[K" + line + "\n");
 }
 

@@ -43,7 +43,7 @@ EvaluateConfig some(std::int64_t sequences, std::uint64_t seed = 1234) {
 /// Evaluates weights that are all 0: every logit is 0, every token as likely as any other.
 Evaluation evaluate_uniform(const Communicator& ranks, const Dataset& data,
                             const EvaluateConfig& config = {}) {
-    GptConfig config_of_model = tiny_config(1).model;
+    GptConfig config_of_model = tiny_config(1).model.gpt();
     config_of_model.vocab_size = TokenizerSpec().vocabulary_size;
     const Topology topology(ranks, 0);
     const ParameterTable table(config_of_model);
