@@ -54,7 +54,9 @@ inline constexpr std::array init_fan_names = {"in", "out", "average"};
 
 /// By how much weights must be larger for an activation to keep its input's variance: those of
 /// PyTorch's torch.nn.init.calculate_gain (identity 1, sigmoid 1, tanh 5/3, ReLU sqrt 2, leaky ReLU
-/// sqrt(2 / (1 + slope^2)), SELU 3/4), and for GELU, which has none there, ReLU's.
+/// sqrt(2 / (1 + slope^2)), SELU 3/4), and for those without one there, ELU, softplus, softsign,
+/// GELU, SiLU: 1 / sqrt(E[f(z)^2]), z ~ N(0, 1), which keeps the mean square (He et al. 2015, eq. 8
+/// to 10; for ReLU that, too, is sqrt 2).
 double calculate_gain(Activation activation, double negative_slope = 0.01);
 
 /// The choice of a run. What the scheme doesn't use has no effect.
@@ -84,14 +86,13 @@ struct Initializer {
     double scale = 0.0;
 };
 
-/// What a configuration makes of a weight matrix [rows, columns] before `activation`. (The residual
-/// layers of gpt2 are the model's to scale.) @throws Error when the gain can't be understood.
-Initializer initializer_of(const InitConfig& config, Index rows, Index columns,
-                           Activation activation);
+/// The gain that a configuration gives a layer before `activation`, whose slope below 0
+/// (leaky_relu) is `negative_slope`. @throws Error naming --init-gain when it can't be understood.
+double gain_of(const InitConfig& config, Activation activation, double negative_slope);
 
-/// The gain that a configuration gives a layer before `activation`. @throws Error naming
-/// --init-gain.
-double gain_of(const InitConfig& config, Activation activation);
+/// What a configuration makes of a weight matrix [rows, columns], given its gain_of. (The residual
+/// layers of gpt2 are the model's to scale.)
+Initializer initializer_of(const InitConfig& config, Index rows, Index columns, double gain);
 
 /// "xavier (uniform, gain 1)": the scheme and the parameters that it uses.
 std::string describe(const InitConfig& config);

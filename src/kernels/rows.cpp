@@ -14,12 +14,6 @@ constexpr double layer_norm_eps = 1e-5;
 /// Rows added up before they join the total: bounds the rounding error of long sums.
 constexpr Index row_block = 64;
 
-template <class T>
-struct GeluConstants {
-    static constexpr T scale = T(1.5957691216057308);  // 2 sqrt(2 / pi)
-    static constexpr T cubic = T(0.044715);
-};
-
 }  // namespace
 
 template <class T>
@@ -109,27 +103,6 @@ void layer_norm_backward(const T* x, const T* mean, const T* rstd, const T* gain
 }
 
 template <class T>
-void gelu(const T* u, Index count, T* y) {
-    using C = GeluConstants<T>;
-    for (Index i = 0; i < count; ++i) {
-        const T v = u[i];
-        y[i] = v * sigmoid(C::scale * std::fma(C::cubic * v * v, v, v));
-    }
-}
-
-template <class T>
-void gelu_with_derivative(const T* u, Index count, T* y, T* derivative) {
-    using C = GeluConstants<T>;
-    for (Index i = 0; i < count; ++i) {
-        const T v = u[i];
-        const T s = sigmoid(C::scale * std::fma(C::cubic * v * v, v, v));
-        const T inner = C::scale * std::fma(T(3) * C::cubic * v, v, T(1));
-        y[i] = v * s;
-        derivative[i] = std::fma(v * s * (T(1) - s), inner, s);
-    }
-}
-
-template <class T>
 void multiply_into(T* y, const T* x, Index count) {
     for (Index i = 0; i < count; ++i) y[i] *= x[i];
 }
@@ -162,6 +135,27 @@ LossSums cross_entropy(T* logits, const std::int32_t* targets, const float* weig
     return sums;
 }
 
+template <class T>
+LossSums mean_squared_error(T* outputs, const float* values, const float* weights, Index rows,
+                            Index columns, bool gradient) {
+    LossSums sums;
+    const double share = 1.0 / static_cast<double>(columns);
+    for (Index r = 0; r < rows; ++r) {
+        T* row = outputs + r * columns;
+        const float* value = values + r * columns;
+        const double squares = lane_sum<double>(columns, [&](Index j) {
+            const double d = static_cast<double>(row[j]) - static_cast<double>(value[j]);
+            return d * d;
+        });
+        const auto weight = static_cast<double>(weights[r]);
+        sums.loss += weight * (share * squares);
+        if (!gradient) continue;
+        const T scale = static_cast<T>(2.0 * share * weight);
+        for (Index j = 0; j < columns; ++j) row[j] = scale * (row[j] - static_cast<T>(value[j]));
+    }
+    return sums;
+}
+
 std::uint64_t dropout_step_key(std::uint64_t seed, std::int64_t step) {
     const auto bits = static_cast<std::uint64_t>(step);
     const auto words = Philox(seed, RandomPurpose::dropout)(static_cast<std::uint32_t>(bits),
@@ -190,11 +184,10 @@ void dropout_factors(const DropoutKey& key, std::uint32_t site, std::uint32_t se
                                       Index, T*);                                                  \
     template void layer_norm_backward<T>(const T*, const T*, const T*, const T*, const T*, Index,  \
                                          Index, T*, T*, T*, T*);                                   \
-    template void gelu<T>(const T*, Index, T*);                                                    \
-    template void gelu_with_derivative<T>(const T*, Index, T*, T*);                                \
     template void multiply_into<T>(T*, const T*, Index);                                           \
     template void add_into<T>(T*, const T*, Index);                                                \
     template LossSums cross_entropy<T>(T*, const std::int32_t*, const float*, Index, Index, bool); \
+    template LossSums mean_squared_error<T>(T*, const float*, const float*, Index, Index, bool);   \
     template void dropout_factors<T>(const DropoutKey&, std::uint32_t, std::uint32_t,              \
                                      std::uint32_t, Index, T*);
 EVENGRAD_INSTANTIATE(float)

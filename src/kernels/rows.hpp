@@ -1,4 +1,4 @@
-// Kernels that work row by row: bias, normalization, activation, softmax, dropout.
+// Kernels that work row by row: bias, normalization, losses, dropout.
 // Each forward stands beside its backward. Matrices are [rows, columns], dense unless said.
 #pragma once
 
@@ -30,13 +30,6 @@ template <class T>
 void layer_norm_backward(const T* x, const T* mean, const T* rstd, const T* gain, const T* dy,
                          Index rows, Index columns, T* dx, T* d_gain, T* d_shift, T* scratch);
 
-/// GELU, tanh form (Hendrycks and Gimpel 2016): u sigmoid(2 sqrt(2/pi) (u + 0.044715 u^3)).
-template <class T>
-void gelu(const T* u, Index count, T* y);
-/// The function and its derivative at once: y = gelu(u), dy = gelu'(u).
-template <class T>
-void gelu_with_derivative(const T* u, Index count, T* y, T* derivative);
-
 /// y *= x, element by element.
 template <class T>
 void multiply_into(T* y, const T* x, Index count);
@@ -56,6 +49,13 @@ struct LossSums {
 template <class T>
 LossSums cross_entropy(T* logits, const std::int32_t* targets, const float* weights, Index rows,
                        Index columns, bool gradient);
+
+/// Squared distance, the mean over columns, in place: outputs[r] becomes
+/// weight[r] * 2 / columns * (outputs[r] - values[r]), the gradient of the weighted loss. values:
+/// [rows, columns]. With `gradient` false outputs stay. `correct` is 0.
+template <class T>
+LossSums mean_squared_error(T* outputs, const float* values, const float* weights, Index rows,
+                            Index columns, bool gradient);
 
 /// Where in a run a dropout mask is used. Never rank, micro-batch or time.
 struct DropoutKey {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/activations.hpp"
 #include "kernels/attention.hpp"
 #include "model/gpt_pass.hpp"
 
@@ -38,7 +39,7 @@ std::size_t Gpt<T>::scratch_bytes(const MicroBatchSize& size, bool backward) con
                               room(config_.num_attention_heads * n) + room(n * f);
     std::size_t bytes = (backward ? static_cast<std::size_t>(config_.num_layers) : 1) * block;
     bytes += 2 * room(n * c);        // last output, normalized input
-    bytes += room(n * f) + room(c);  // GELU; a row of dropout factors
+    bytes += room(n * f) + room(c);  // activated; a row of dropout factors
     bytes += attention_scratch<T>(size.longest_sequence);
     const Index rows = size.loss_rows;
     bytes += 2 * room(rows * c) + 2 * room(rows) + room(rows);  // the head's rows
@@ -51,49 +52,6 @@ std::size_t Gpt<T>::scratch_bytes(const MicroBatchSize& size, bool backward) con
         bytes += 2 * room(rows * c);
     }
     return bytes + 64 * cache_line;
-}
-
-template <class T>
-void Gpt<T>::linear(const Pass& pass, Index weight, const T* x, T* y) const {
-    const Index out = tensor(weight).shape[0], in = tensor(weight).shape[1];
-    multiply<T>(matrix(x, pass.tokens, in), Transpose::no, matrix(pass.parameter(weight), out, in),
-                Transpose::yes, matrix(y, pass.tokens, out));
-    add_bias(y, pass.parameter(weight + 1), pass.tokens, out);
-}
-
-template <class T>
-void Gpt<T>::linear_backward(Pass& pass, Index weight, const T* x, const T* dy, T* dx) {
-    const Index out = tensor(weight).shape[0], in = tensor(weight).shape[1];
-    const auto dy_matrix = matrix(dy, pass.tokens, out);
-    const Arena::Frame frame(arena_);
-    T* gradient = pass.gradient;
-    multiply<T>(dy_matrix, Transpose::yes, matrix(x, pass.tokens, in), Transpose::no,
-                matrix(gradient, out, in));
-    pass.emit(weight, gradient, out * in);
-    column_sums(dy, pass.tokens, out, gradient);
-    pass.emit(weight + 1, gradient, out);
-    if (dx)
-        multiply<T>(dy_matrix, Transpose::no, matrix(pass.parameter(weight), out, in),
-                    Transpose::no, matrix(dx, pass.tokens, in));
-}
-
-template <class T>
-void Gpt<T>::norm(const Pass& pass, Index weight, const T* x, const T* mean, const T* rstd,
-                  Index rows, T* y) const {
-    layer_norm_apply(x, mean, rstd, pass.parameter(weight), pass.parameter(weight + 1), rows,
-                     config_.hidden_size, y);
-}
-
-template <class T>
-void Gpt<T>::norm_backward(Pass& pass, Index weight, const T* x, const T* mean, const T* rstd,
-                           const T* dy, Index rows, T* dx) {
-    const Index c = config_.hidden_size;
-    T* d_gain = pass.small;
-    T* d_shift = pass.small + c;
-    layer_norm_backward(x, mean, rstd, pass.parameter(weight), dy, rows, c, dx, d_gain, d_shift,
-                        pass.small + 2 * c);
-    pass.emit(weight, d_gain, c);
-    pass.emit(weight + 1, d_shift, c);
 }
 
 template <class T>
@@ -165,7 +123,7 @@ void Gpt<T>::forward_block(Pass& pass, Index layer, T* output) {
 
     layer_norm_statistics(a.input, n, c, a.mean_1, a.rstd_1);
     norm(pass, w.ln_1, a.input, a.mean_1, a.rstd_1, n, pass.normalized);
-    linear(pass, w.qkv, pass.normalized, a.qkv);
+    linear(pass, w.qkv, pass.normalized, n, a.qkv);
     if (pass.cache) {
         pass.cache->put(layer, a.qkv, n);
         attention_extend(a.qkv, 3 * c, n, pass.cache->keys(layer), pass.cache->values(layer),
@@ -174,17 +132,17 @@ void Gpt<T>::forward_block(Pass& pass, Index layer, T* output) {
         attention_forward(a.qkv, pass.batch.lengths, pass.batch.keys, heads, pass.dropout, layer,
                           arena_, a.attention, a.log_sum);
     }
-    linear(pass, w.attn_proj, a.attention, a.middle);
+    linear(pass, w.attn_proj, a.attention, n, a.middle);
     drop_rows(pass, 2 * layer + 1, a.middle);
     add_into(a.middle, a.input, n * c);
 
     layer_norm_statistics(a.middle, n, c, a.mean_2, a.rstd_2);
     norm(pass, w.ln_2, a.middle, a.mean_2, a.rstd_2, n, pass.normalized);
-    linear(pass, w.fc, pass.normalized, a.hidden);
+    linear(pass, w.fc, pass.normalized, n, a.hidden);
     const Arena::Frame frame(arena_);
     T* activated = arena_.take<T>(n * f);
-    gelu(a.hidden, n * f, activated);
-    linear(pass, w.mlp_proj, activated, output);
+    activate(config_.activation, config_.negative_slope, a.hidden, n * f, activated);
+    linear(pass, w.mlp_proj, activated, n, output);
     drop_rows(pass, 2 * layer + 2, output);
     add_into(output, a.middle, n * c);
 }
@@ -210,23 +168,24 @@ void Gpt<T>::backward_block(Pass& pass, Index layer) {
         T* activated = arena_.take<T>(n * f);
         T* derivative = arena_.take<T>(n * f);
         T* d_hidden = arena_.take<T>(n * f);
-        gelu_with_derivative(a.hidden, n * f, activated, derivative);
-        linear_backward(pass, w.mlp_proj, activated, branch(2 * layer + 2), d_hidden);
+        activate_with_derivative(config_.activation, config_.negative_slope, a.hidden, n * f,
+                                 activated, derivative);
+        linear_backward(pass, w.mlp_proj, activated, branch(2 * layer + 2), n, d_hidden);
         multiply_into(d_hidden, derivative, n * f);
         norm(pass, w.ln_2, a.middle, a.mean_2, a.rstd_2, n, pass.normalized);
         if (pass.layers)
             pass.layers->add(layer, {n, pass.normalized, activated, derivative, d_hidden,
                                      pass.batch.weights.data()});
-        linear_backward(pass, w.fc, pass.normalized, d_hidden, pass.d_normalized);
+        linear_backward(pass, w.fc, pass.normalized, d_hidden, n, pass.d_normalized);
         norm_backward(pass, w.ln_2, a.middle, a.mean_2, a.rstd_2, pass.d_normalized, n,
                       pass.d_residual);
     }
     T* d_qkv = arena_.take<T>(3 * n * c);
-    linear_backward(pass, w.attn_proj, a.attention, branch(2 * layer + 1), pass.d_normalized);
+    linear_backward(pass, w.attn_proj, a.attention, branch(2 * layer + 1), n, pass.d_normalized);
     attention_backward(a.qkv, a.attention, a.log_sum, pass.d_normalized, pass.batch.lengths,
                        pass.batch.keys, heads, pass.dropout, layer, arena_, d_qkv);
     norm(pass, w.ln_1, a.input, a.mean_1, a.rstd_1, n, pass.normalized);
-    linear_backward(pass, w.qkv, pass.normalized, d_qkv, pass.d_normalized);
+    linear_backward(pass, w.qkv, pass.normalized, d_qkv, n, pass.d_normalized);
     norm_backward(pass, w.ln_1, a.input, a.mean_1, a.rstd_1, pass.d_normalized, n, pass.d_residual);
 }
 

@@ -51,20 +51,9 @@ class Gpt final : public Model<T> {
     void backward_block(Pass& pass, Index layer);
     void backward_embedding(Pass& pass);
 
-    /// y = x W^T + b
-    void linear(const Pass& pass, Index weight, const T* x, T* y) const;
-    /// Weight and bias gradients of a linear layer into the sink; dx = dy W unless null.
-    void linear_backward(Pass& pass, Index weight, const T* x, const T* dy, T* dx);
-    /// y = norm(x), from stored statistics.
-    void norm(const Pass& pass, Index weight, const T* x, const T* mean, const T* rstd, Index rows,
-              T* y) const;
-    /// dx += gradient by x of norm(x); gain and shift gradients into the sink.
-    void norm_backward(Pass& pass, Index weight, const T* x, const T* mean, const T* rstd,
-                       const T* dy, Index rows, T* dx);
     /// Multiplies x: [N, hidden] by the mask of one site. Nothing without dropout.
     void drop_rows(const Pass& pass, Index site, T* x);
 
-    const Tensor& tensor(Index t) const { return (*table_)[t]; }
     Index head_chunk() const;
 
     GptConfig config_;

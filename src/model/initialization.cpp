@@ -139,25 +139,32 @@ double calculate_gain(Activation activation, double negative_slope) {
         case Activation::tanh:
             return 5.0 / 3.0;
         case Activation::relu:
-        case Activation::gelu:
-        case Activation::gelu_tanh:
-        case Activation::elu:
-        case Activation::softplus:
-        case Activation::softsign:
-        case Activation::silu:
             return std::sqrt(2.0);
         case Activation::leaky_relu:
             return std::sqrt(2.0 / (1.0 + negative_slope * negative_slope));
         case Activation::selu:
             return 3.0 / 4.0;
+        // Not in PyTorch; by numerical integration.
+        case Activation::elu:
+            return 1.2451983007;
+        case Activation::softplus:
+            return 1.0418668355;
+        case Activation::softsign:
+            return 2.3375333631;
+        case Activation::gelu:
+            return 1.5335304412;
+        case Activation::gelu_tanh:
+            return 1.5335805217;
+        case Activation::silu:
+            return 1.6765324703;
     }
     throw Error("an activation without a gain");
 }
 
-double gain_of(const InitConfig& config, Activation activation) {
+double gain_of(const InitConfig& config, Activation activation, double negative_slope) {
     const std::string& text = config.gain;
     if (text == "paper") return config.scheme == InitScheme::he ? std::sqrt(2.0) : 1.0;
-    if (text == "activation") return calculate_gain(activation);
+    if (text == "activation") return calculate_gain(activation, negative_slope);
     for (std::size_t i = 0; i < activation_names.size(); ++i)
         if (text == activation_names[i]) return calculate_gain(static_cast<Activation>(i));
     double number = 0.0;
@@ -183,20 +190,19 @@ std::vector<std::string> InitConfig::validate() const {
         problems.push_back(
             fmt::format("--init-constant must be above -100 and below 100, not {}", constant));
     try {
-        gain_of(*this, Activation::identity);
+        gain_of(*this, Activation::identity, 0.0);
     } catch (const Error& error) {
         problems.emplace_back(error.what());
     }
     return problems;
 }
 
-Initializer initializer_of(const InitConfig& config, Index rows, Index columns,
-                           Activation activation) {
+Initializer initializer_of(const InitConfig& config, Index rows, Index columns, double gain) {
     using Kind = Initializer::Kind;
     const auto fan_in = static_cast<double>(columns), fan_out = static_cast<double>(rows);
     const double average = (fan_in + fan_out) / 2.0;
     const auto of_variance = [&](double fan) -> Initializer {
-        const double deviation = gain_of(config, activation) / std::sqrt(fan);
+        const double deviation = gain / std::sqrt(fan);
         if (config.distribution == InitDistribution::normal) return {Kind::normal, deviation};
         return {Kind::uniform, std::sqrt(3.0) * deviation};
     };
@@ -226,7 +232,7 @@ Initializer initializer_of(const InitConfig& config, Index rows, Index columns,
             }
             break;
         case InitScheme::orthogonal:
-            return {Kind::orthogonal, gain_of(config, activation)};
+            return {Kind::orthogonal, gain};
     }
     throw Error("an initialization scheme without a meaning");
 }

@@ -2,60 +2,12 @@
 
 #include <algorithm>
 
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
-#include "base/text.hpp"
 #include "model/gpt.hpp"
 #include "model/mlp.hpp"
 
 namespace evengrad {
-
-Index ModelConfig::classes() const {
-    if (!is_mlp()) return gpt().vocab_size;
-    return mlp().loss == MlpLoss::cross_entropy ? mlp().outputs() : 1;
-}
-
-std::vector<std::string> ModelConfig::validate() const {
-    return is_mlp() ? mlp().validate() : gpt().validate();
-}
-
-double ModelConfig::least_parameters() const {
-    double count = 0.0;
-    const auto matrix = [&](Index rows, Index columns) {
-        count += static_cast<double>(rows) * static_cast<double>(columns);
-    };
-    if (is_mlp()) {
-        for (Index l = 0; l < mlp().layers(); ++l) matrix(mlp().width(l + 1), mlp().width(l));
-        return count;
-    }
-    const Index c = gpt().hidden_size;
-    matrix(4 * c + 2 * gpt().ffn_size(), c);
-    count *= static_cast<double>(gpt().num_layers);
-    matrix(gpt().vocab_size + gpt().seq_length, c);
-    return count;
-}
-
-double ModelConfig::training_flops(Index length, Index loss_rows) const {
-    return is_mlp() ? static_cast<double>(length) * mlp().training_flops()
-                    : gpt().training_flops(length, loss_rows);
-}
-
-std::string describe(const ModelConfig& config) {
-    if (!config.is_mlp()) {
-        const GptConfig& c = config.gpt();
-        return fmt::format("gpt, {} x {}, {}, MLP {} ({}), sequences of {}, vocabulary {}",
-                           counted(c.num_layers, "layer"), c.hidden_size,
-                           counted(c.num_attention_heads, "head"), c.ffn_size(),
-                           activation_names[static_cast<std::size_t>(c.activation)], c.seq_length,
-                           c.vocab_size);
-    }
-    const MlpConfig& c = config.mlp();
-    return fmt::format("mlp, {}, {}{}{}, {}", fmt::join(c.layer_widths, "-"),
-                       activation_names[static_cast<std::size_t>(c.activation)],
-                       c.norm == MlpNorm::layernorm ? ", layernorm" : "",
-                       c.residual ? ", residual" : "",
-                       mlp_loss_names[static_cast<std::size_t>(c.loss)]);
-}
 
 std::vector<ActivationLayer> activation_layers(const ModelConfig& config) {
     std::vector<ActivationLayer> layers;

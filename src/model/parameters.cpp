@@ -7,42 +7,6 @@
 
 namespace evengrad {
 
-std::vector<std::string> GptConfig::validate() const {
-    std::vector<std::string> problems;
-    // Bounds that no sensible run meets, so that sizes below cannot overflow.
-    const auto within = [&](Index value, Index low, Index high, const char* option) {
-        if (value < low || value > high)
-            problems.push_back(
-                fmt::format("--{} must be between {} and {}, not {}", option, low, high, value));
-        return value >= low && value <= high;
-    };
-    within(num_layers, 1, 4096, "num-layers");
-    const bool hidden = within(hidden_size, 1, 65536, "hidden-size");
-    within(ffn_hidden_size, 0, 1 << 20, "ffn-hidden-size");
-    const bool heads = within(num_attention_heads, 1, 65535, "num-attention-heads");
-    within(seq_length, 1, 1 << 20, "seq-length");
-    within(vocab_size, 2, 1 << 24, "vocab-size");
-    if (hidden && heads && hidden_size % num_attention_heads != 0)
-        problems.push_back(
-            fmt::format("--hidden-size {} is not divisible by --num-attention-heads {}",
-                        hidden_size, num_attention_heads));
-    if (!(dropout >= 0.0 && dropout < 1.0))
-        problems.push_back(
-            fmt::format("--dropout must be at least 0 and below 1, not {}", dropout));
-    const std::vector<std::string> more = init.validate();
-    problems.insert(problems.end(), more.begin(), more.end());
-    return problems;
-}
-
-double GptConfig::training_flops(Index length, Index loss_rows) const {
-    const auto c = static_cast<double>(hidden_size), f = static_cast<double>(ffn_size());
-    const auto n = static_cast<double>(length), rows = static_cast<double>(loss_rows);
-    const double products = 2.0 * n * (4.0 * c * c + 2.0 * c * f);
-    const double attention = 2.0 * 2.0 * c * n * (n + 1.0) / 2.0;
-    const double head = 2.0 * rows * c * static_cast<double>(vocab_size);
-    return 3.0 * (static_cast<double>(num_layers) * (products + attention) + head);
-}
-
 ParameterTable::ParameterTable(const ModelConfig& config) {
     if (config.is_mlp())
         add_mlp(config.mlp());
@@ -68,7 +32,8 @@ void ParameterTable::add_gpt(const GptConfig& config) {
     // `residual`: whether its output is added to the residual stream.
     const auto linear = [&](const std::string& name, Index out, Index in, Activation activation,
                             bool residual) {
-        Initializer initializer = initializer_of(init, out, in, activation);
+        Initializer initializer =
+            initializer_of(init, out, in, gain_of(init, activation, config.negative_slope));
         if (residual && init.scheme == InitScheme::gpt2)
             initializer.scale /= std::sqrt(2.0 * static_cast<double>(config.num_layers));
         add_linear(name, out, in, initializer);
@@ -94,7 +59,8 @@ void ParameterTable::add_mlp(const MlpConfig& config) {
         const std::string name = fmt::format("layers.{}", layer);
         const Index out = config.width(layer + 1), in = config.width(layer);
         const Activation next = layer < last ? config.activation : Activation::identity;
-        add_linear(name, out, in, initializer_of(config.init, out, in, next));
+        const double gain = gain_of(config.init, next, config.negative_slope);
+        add_linear(name, out, in, initializer_of(config.init, out, in, gain));
         if (layer < last && config.norm == MlpNorm::layernorm) add_norm(name + ".norm", out);
     }
 }

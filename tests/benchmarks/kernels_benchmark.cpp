@@ -2,6 +2,7 @@
 #include <benchmark/benchmark.h>
 
 #include "gradient/sums.hpp"
+#include "kernels/activations.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/rows.hpp"
 #include "optimizer/optimizer.hpp"
@@ -42,29 +43,23 @@ void examine_sums(benchmark::State& state) {
 }
 BENCHMARK(examine_sums)->Arg(65536)->Arg(10'000'000);
 
-void gelu_forward(benchmark::State& state) {
-    const Index count = state.range(0);
-    const auto x = numbers(count, 4.0f);
-    AlignedBuffer<float> y(count);
+void activation(benchmark::State& state, bool derivative) {
+    const Index count = 1 << 20;
+    const auto kind = static_cast<Activation>(state.range(0));
+    const auto z = numbers(count, 8.0f);
+    AlignedBuffer<float> y(count), slopes(count);
     for (auto _ : state) {
-        gelu(x.data(), count, y.data());
+        if (derivative)
+            activate_with_derivative(kind, 0.01, z.data(), count, y.data(), slopes.data());
+        else
+            activate(kind, 0.01, z.data(), count, y.data());
         benchmark::ClobberMemory();
     }
+    state.SetLabel(activation_names[static_cast<std::size_t>(kind)]);
     per_element(state, count);
 }
-BENCHMARK(gelu_forward)->Arg(2048 * 1536);
-
-void gelu_backward(benchmark::State& state) {
-    const Index count = state.range(0);
-    const auto x = numbers(count, 4.0f);
-    AlignedBuffer<float> y(count), derivative(count);
-    for (auto _ : state) {
-        gelu_with_derivative(x.data(), count, y.data(), derivative.data());
-        benchmark::ClobberMemory();
-    }
-    per_element(state, count);
-}
-BENCHMARK(gelu_backward)->Arg(2048 * 1536);
+BENCHMARK_CAPTURE(activation, alone, false)->DenseRange(0, activation_names.size() - 1);
+BENCHMARK_CAPTURE(activation, with_derivative, true)->DenseRange(0, activation_names.size() - 1);
 
 void layer_norm_both_ways(benchmark::State& state) {
     const Index rows = 2048, columns = state.range(0);

@@ -62,42 +62,56 @@ TEST(Backward, LayerNorm) {
               1e-6);
 }
 
-TEST(Backward, Gelu) {
-    const Numbers x = normal_numbers<double>(40, 2.0, 0), dy = normal_numbers<double>(40, 1.0, 1);
-    Numbers y(40), derivative(40), dx(40);
-    gelu_with_derivative(x.data(), 40, y.data(), derivative.data());
-    for (std::size_t i = 0; i < 40; ++i) dx[i] = dy[i] * derivative[i];
-    const auto value = [&](const Numbers& v) {
-        Numbers out(40);
-        gelu(v.data(), 40, out.data());
-        return dot(out, dy);
+TEST(Backward, MeanSquaredError) {
+    const Index rows = 5, columns = 3;
+    const Numbers outputs = normal_numbers<double>(rows * columns, 2.0, 0);
+    const std::vector<float> values = normal_numbers<float>(rows * columns, 1.0, 1);
+    const std::vector<float> weights{1.0f, 0.5f, 0.0f, 2.0f, 0.25f};
+    const auto sums = [&](Numbers& v, bool gradient) {
+        return mean_squared_error(v.data(), values.data(), weights.data(), rows, columns, gradient);
     };
-    EXPECT_LT(relative_error(value, x, dx), 1e-6);
-    // The tanh form, as PyTorch has it.
-    for (std::size_t i = 0; i < 40; ++i) {
-        const double inner = std::sqrt(2.0 / M_PI) * (x[i] + 0.044715 * x[i] * x[i] * x[i]);
-        EXPECT_NEAR(y[i], 0.5 * x[i] * (1.0 + std::tanh(inner)), 1e-14);
-    }
+    Numbers gradient = outputs;
+    const LossSums with_gradient = sums(gradient, true);
+    EXPECT_EQ(with_gradient.correct, 0.0);
+    const auto value = [&](Numbers v) { return sums(v, false).loss; };
+    EXPECT_EQ(with_gradient.loss, value(outputs));
+    EXPECT_LT(relative_error(value, outputs, gradient), 1e-6);
+    double expected = 0.0;
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+        expected += static_cast<double>(weights[i / 3]) / 3.0 *
+                    std::pow(outputs[i] - static_cast<double>(values[i]), 2);
+    EXPECT_NEAR(with_gradient.loss, expected, 1e-14 * expected);
 }
 
 TEST(Backward, CrossEntropy) {
     const Index rows = 6, columns = 9;
     const Numbers logits = normal_numbers<double>(rows * columns, 2.0, 0);
-    const std::vector<std::int32_t> targets{0, 8, 3, 3, 5, 1};
+    std::vector<std::int32_t> targets{0, 8, 3, 3, 5, 1};
+    targets[1] = static_cast<std::int32_t>(
+        std::max_element(logits.begin() + columns, logits.begin() + 2 * columns) - logits.begin() -
+        columns);
     const std::vector<float> weights{1.0f, 0.5f, 0.0f, 2.0f, 1.0f, 0.25f};
     const auto value = [&](Numbers v) {
-        return cross_entropy(v.data(), targets.data(), weights.data(), rows, columns, false);
+        return cross_entropy(v.data(), targets.data(), weights.data(), rows, columns, false).loss;
     };
     Numbers gradient = logits;
-    const double loss =
+    const LossSums sums =
         cross_entropy(gradient.data(), targets.data(), weights.data(), rows, columns, true);
-    EXPECT_EQ(loss, value(logits));
+    EXPECT_EQ(sums.loss, value(logits));
+    double correct = 0.0;
+    for (std::size_t r = 0; r < rows; ++r) {
+        const auto row = logits.begin() + static_cast<Index>(r) * columns;
+        if (std::max_element(row, row + columns) == row + targets[r])
+            correct += static_cast<double>(weights[r]);
+    }
+    EXPECT_EQ(sums.correct, correct);
+    EXPECT_GT(correct, 0.0);
     EXPECT_LT(relative_error(value, logits, gradient), 1e-6);
     // Logits that exp alone could not bear.
     Numbers large{1000.0, 0.0, -1000.0};
     const std::int32_t target = 1;
     const float one = 1.0f;
-    EXPECT_DOUBLE_EQ(cross_entropy(large.data(), &target, &one, 1, 3, true), 1000.0);
+    EXPECT_DOUBLE_EQ(cross_entropy(large.data(), &target, &one, 1, 3, true).loss, 1000.0);
     EXPECT_EQ(large, (Numbers{1.0, -1.0, 0.0}));
 }
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/activations.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/exponential.hpp"
 #include "kernels/lanes.hpp"
@@ -35,14 +36,19 @@ class KernelOffsets : public testing::TestWithParam<Index> {};
 TEST_P(KernelOffsets, ElementwiseAndReductions) {
     const Index n = GetParam();
     const Numbers x = normal_numbers<float>(n, 3.0, 0), y = normal_numbers<float>(n, 1.0, 1);
-    expect_one_result("gelu", n, [&](Index offset) {
-        Shifted<float> in(offset, x), out(offset, n), derivative(offsets - 1 - offset, n);
-        gelu(in.data(), n, out.data());
-        const Numbers first = out.values();
-        gelu_with_derivative(in.data(), n, out.data(), derivative.data());
-        EXPECT_TRUE(same_bits(first, out.values()));
-        return joined({first, derivative.values()});
-    });
+    for (std::size_t k = 0; k < activation_names.size(); ++k)
+        expect_one_result(activation_names[k], n, [&](Index offset) {
+            const auto kind = static_cast<Activation>(k);
+            Shifted<float> in(offset, x), out(offset, n), derivative(offsets - 1 - offset, n);
+            activate(kind, 0.1, in.data(), n, out.data());
+            const Numbers first = out.values();
+            activate_with_derivative(kind, 0.1, in.data(), n, out.data(), derivative.data());
+            EXPECT_TRUE(same_bits(first, out.values()));
+            // One at a time: what the vectorized loop gave.
+            for (Index i = 0; i < n; ++i) activate(kind, 0.1, in.data() + i, 1, out.data() + i);
+            EXPECT_TRUE(same_bits(first, out.values()));
+            return joined({first, derivative.values()});
+        });
     expect_one_result("products and sums", n, [&](Index offset) {
         Shifted<float> a(offset, x), b(offsets - 1 - offset, y);
         multiply_into(a.data(), b.data(), n);
@@ -97,9 +103,16 @@ TEST_P(KernelOffsets, Rows) {
             targets.push_back(static_cast<std::int32_t>(r % columns));
             weights.push_back(static_cast<float>(r % 3) * 0.5f);
         }
-        const double loss =
+        const LossSums sums =
             cross_entropy(logits.data(), targets.data(), weights.data(), rows, columns, true);
-        return joined({logits.values(), {static_cast<float>(loss)}});
+        return joined({logits.values(), {static_cast<float>(sums.loss)}});
+    });
+    expect_one_result("mean squared error", columns, [&](Index offset) {
+        Shifted<float> outputs(offset, x), values(offsets - 1 - offset, dy);
+        const std::vector<float> weights(static_cast<std::size_t>(rows), 0.7f);
+        const LossSums sums =
+            mean_squared_error(outputs.data(), values.data(), weights.data(), rows, columns, true);
+        return joined({outputs.values(), {static_cast<float>(sums.loss)}});
     });
     expect_one_result("dropout", columns, [&](Index offset) {
         Shifted<float> factors(offset, columns);

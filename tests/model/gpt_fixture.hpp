@@ -1,43 +1,13 @@
-// A small GPT, packed micro-batches, and gradients as plain arrays: for tests of the model.
+// A small GPT and packed micro-batches: for tests of the model.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
-#include <vector>
 
-#include <gtest/gtest.h>
-
-#include "base/philox.hpp"
 #include "model/gpt.hpp"
+#include "model/model_fixture.hpp"
 
 namespace evengrad::test {
-
-/// Keeps the sum of all contributions, and what was said of its norm.
-template <class T>
-class PlainSink final : public GradientSink<T> {
-  public:
-    explicit PlainSink(const ParameterTable& table)
-        : table_(table), sum(static_cast<std::size_t>(table.flat_size()), T(0)) {}
-
-    void add(Index tensor, Index offset, std::span<const T> values) override {
-        ++contributions;
-        T* out = sum.data() + table_[tensor].offset + offset;
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            out[i] += values[i];
-            squares += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-        }
-    }
-    void add_cross_term(double twice_product) override { squares += twice_product; }
-
-  private:
-    const ParameterTable& table_;
-
-  public:
-    std::vector<T> sum;
-    double squares = 0.0;
-    int contributions = 0;
-};
 
 /// A micro-batch that owns its arrays.
 struct OwnedBatch {
@@ -90,22 +60,6 @@ inline OwnedBatch random_batch(std::vector<std::int32_t> lengths, Index vocab_si
     return batch;
 }
 
-/// Parameters large enough that no part of the network is nearly linear.
-template <class T>
-AlignedBuffer<T> lively_weights(const ParameterTable& table, std::uint32_t stream = 0) {
-    AlignedBuffer<T> weights(table.flat_size());
-    const Philox philox(11, RandomPurpose::test);
-    for (const Tensor& tensor : table.tensors()) {
-        const bool gain = tensor.shape.size() == 1 && tensor.initializer.scale == 1.0;
-        for (Index i = tensor.offset; i < tensor.offset + tensor.count; ++i) {
-            const auto words = philox(static_cast<std::uint32_t>(i), stream);
-            const double normal = normal_pair(words[0], words[1])[0];
-            weights[i] = static_cast<T>((gain ? 1.0 : 0.0) + 0.25 * normal);
-        }
-    }
-    return weights;
-}
-
 inline GptConfig small_config() {
     GptConfig config;
     config.num_layers = 2;
@@ -115,26 +69,6 @@ inline GptConfig small_config() {
     config.seq_length = 9;
     config.vocab_size = 17;
     return config;
-}
-
-/// |a - b| / max(|b|, 1e-6 |all|), for one tensor of flat arrays.
-template <class A, class B>
-double tensor_error(const Tensor& tensor, const A& a, const B& b, double norm_of_all) {
-    double difference = 0.0, norm = 0.0;
-    for (Index i = tensor.offset; i < tensor.offset + tensor.count; ++i) {
-        const double x = static_cast<double>(a[static_cast<std::size_t>(i)]);
-        const double y = static_cast<double>(b[static_cast<std::size_t>(i)]);
-        difference += (x - y) * (x - y);
-        norm += y * y;
-    }
-    return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-6 * norm_of_all);
-}
-
-template <class A>
-double norm_of(const A& values) {
-    double sum = 0.0;
-    for (const auto value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-    return std::sqrt(sum);
 }
 
 }  // namespace evengrad::test

@@ -46,7 +46,7 @@ Tensor matrix(const InitConfig& config, Index rows, Index columns,
     tensor.shape = {rows, columns};
     tensor.offset = 1600;
     tensor.count = rows * columns;
-    tensor.initializer = initializer_of(config, rows, columns, activation);
+    tensor.initializer = initializer_of(config, rows, columns, gain_of(config, activation, 0.01));
     return tensor;
 }
 

@@ -30,6 +30,7 @@ const std::map<std::string, std::string> owner_of_header = {{"error.hpp", "base"
                                                             {"tokenizer.hpp", "data"},
                                                             {"dataset.hpp", "data"},
                                                             {"plan.hpp", "plan"},
+                                                            {"activation.hpp", "kernels"},
                                                             {"initialization.hpp", "model"},
                                                             {"model.hpp", "model"},
                                                             {"optimizer.hpp", "optimizer"},
