@@ -12,7 +12,28 @@ namespace evengrad {
 
 namespace {
 
+/// That nothing is asked of columns where there are none to choose from.
+void check_no_columns(const std::string& path, const TableOptions& options, TableTargets targets) {
+    if (options.targets != targets)
+        throw UsageError(fmt::format("{}: its rows have {}", path,
+                                     targets == TableTargets::values ? "values, not classes"
+                                                                     : "classes, not values"),
+                         "values go with --loss mse, classes with --loss cross-entropy");
+    if (!options.target_columns.empty() || !options.weight_column.empty() ||
+        options.header != TableHeader::automatic)
+        throw UsageError(fmt::format("{}: it has no columns to choose from", path),
+                         "header, target and weight columns are for .csv and .tsv");
+}
+
 ReadTable read_table(const std::string& path, const TableOptions& options, Labels& labels) {
+    if (names_generator(path)) {
+        check_no_columns(path, options, targets_of_generator(path));
+        return generate_table(path, labels);
+    }
+    if (names_idx(path)) {
+        check_no_columns(path, options, TableTargets::classes);
+        return read_idx(path, labels);
+    }
     std::string extension = extension_of(path);
     if (extension == ".gz")
         extension = extension_of(std::filesystem::path(path).replace_extension());
@@ -21,7 +42,8 @@ ReadTable read_table(const std::string& path, const TableOptions& options, Label
     if (extension == ".tsv") return read_csv(in, '\t', options, labels);
     throw UsageError(fmt::format("{}: unknown kind of table{}", path,
                                  extension.empty() ? " (no extension)" : ""),
-                     "known are .csv and .tsv, each also with .gz behind");
+                     "known are .csv, .tsv and MNIST's ...images-idx3-ubyte, each also with .gz "
+                     "behind, and generate:NAME");
 }
 
 /// That a table fits the one read before.
@@ -45,8 +67,8 @@ void check_columns(const ReadTable& first, const ReadTable& other) {
 
 }  // namespace
 
-void check_size(const Table& table, std::size_t features) {
-    if (table.features.size() + features > static_cast<std::size_t>(most_numbers))
+void check_size(const Table& table, std::size_t more) {
+    if (table.features.size() + more > static_cast<std::size_t>(most_numbers))
         throw Error(fmt::format("{}: more than {} numbers", table.source, most_numbers),
                     "cut it into several files, or take fewer rows");
 }

@@ -46,7 +46,20 @@ struct ReadTable {
 /// `delimiter` is a comma or a tab.
 ReadTable read_csv(ByteStream& in, char delimiter, const TableOptions& options, Labels& labels);
 
-/// @throws Error when a table with one more row of `features` would have more than most_numbers.
-void check_size(const Table& table, std::size_t features);
+/// Whether a file is named as IDX: "...-idx3-ubyte", perhaps with .gz behind.
+bool names_idx(const std::string& path);
+/// Images, and the labels that are found beside them.
+ReadTable read_idx(const std::string& path, Labels& labels);
+
+/// "generate:..."
+bool names_generator(const std::string& path);
+/// Whether what it makes has values or classes. @throws UsageError for an unknown one.
+TableTargets targets_of_generator(const std::string& path);
+/// "generate:NAME" or "generate:NAME:key=value,...". @throws UsageError for an unknown key or a bad
+/// value, naming the keys.
+ReadTable generate_table(const std::string& path, Labels& labels);
+
+/// @throws Error when a table with so many more numbers would have more than most_numbers.
+void check_size(const Table& table, std::size_t more);
 
 }  // namespace evengrad
