@@ -56,6 +56,11 @@ class CaseFile {
         FUZZ_CHECK(descriptor_ >= 0);
         path_ = name;
     }
+    /// One that must have this name, beside another.
+    CaseFile(const std::filesystem::path& folder, const std::string& name) : path_(folder / name) {
+        descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        FUZZ_CHECK(descriptor_ >= 0);
+    }
     ~CaseFile() {
         ::close(descriptor_);
         ::unlink(path_.c_str());
