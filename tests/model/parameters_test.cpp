@@ -65,6 +65,88 @@ TEST(GptConfig, ReportsAllProblemsTogether) {
     EXPECT_TRUE(config().validate().empty());
 }
 
+MlpConfig mlp_config() {
+    MlpConfig c;
+    c.layer_widths = {8, 30, 20, 5};
+    return c;
+}
+
+TEST(MlpConfig, ReportsAllProblemsTogetherNamingTheOption) {
+    EXPECT_TRUE(mlp_config().validate().empty());
+    const auto only = [](const MlpConfig& config, std::initializer_list<const char*> parts) {
+        const std::vector<std::string> problems = config.validate();
+        EXPECT_EQ(problems.size(), 1u);
+        EXPECT_TRUE(!problems.empty() && contains(problems.front(), parts))
+            << fmt::format("{}", fmt::join(problems, "; "));
+    };
+    MlpConfig bad = mlp_config();
+    for (const std::vector<Index>& widths :
+         {std::vector<Index>{}, {5}, std::vector<Index>(1025, 3)}) {
+        bad.layer_widths = widths;
+        only(bad, {"--layer-widths must be 2 to 1024 numbers",
+                   fmt::format("not {}", widths.size()).c_str()});
+    }
+    for (const Index width : {Index{0}, Index{-3}, Index{1} << 21}) {
+        bad.layer_widths = {4, width, 3};
+        only(bad, {"--layer-widths must be between 1 and 1048576",
+                   fmt::format("not {}", width).c_str()});
+    }
+    bad.layer_widths = {4, 1};
+    only(bad, {"--loss cross-entropy", "at least 2"});
+    bad.loss = MlpLoss::mse;
+    EXPECT_TRUE(bad.validate().empty());
+    for (const double slope : {std::nan(""), HUGE_VAL, 101.0, -101.0}) {
+        bad.negative_slope = slope;
+        only(bad, {"--negative-slope must be between -100 and 100"});
+        GptConfig gpt = config();
+        gpt.negative_slope = slope;
+        EXPECT_EQ(gpt.validate().size(), 1u);
+    }
+    bad.init.std = std::nan("");
+    bad.layer_widths = {0};
+    EXPECT_EQ(bad.validate().size(), 4u);
+}
+
+TEST(MlpConfig, CountsOperations) {
+    // 2 a multiply-add forward; backward the weights' gradient, and the input's but for the first.
+    EXPECT_EQ(mlp_config().training_flops(), 4.0 * 8 * 30 + 6.0 * 30 * 20 + 6.0 * 20 * 5);
+    EXPECT_EQ(ModelConfig(mlp_config()).training_flops(1, 1), mlp_config().training_flops());
+}
+
+TEST(ParameterTable, OfAMultilayerPerceptron) {
+    MlpConfig model = mlp_config();
+    model.norm = MlpNorm::layernorm;
+    model.activation = Activation::leaky_relu;
+    model.negative_slope = 0.5;
+    model.init.scheme = InitScheme::lecun;
+    model.init.gain = "activation";
+    const ParameterTable table(model);
+    std::vector<std::string> names;
+    for (const Tensor& tensor : table.tensors()) {
+        names.push_back(tensor.name);
+        EXPECT_EQ(tensor.decay, tensor.shape.size() == 2) << tensor.name;
+        EXPECT_EQ(tensor.contributions, 1) << tensor.name;
+    }
+    EXPECT_EQ(fmt::format("{}", fmt::join(names, " ")),
+              "layers.0.weight layers.0.bias layers.0.norm.weight layers.0.norm.bias "
+              "layers.1.weight layers.1.bias layers.1.norm.weight layers.1.norm.bias "
+              "layers.2.weight layers.2.bias");
+    EXPECT_EQ(table.parameter_count(), 8 * 30 + 3 * 30 + 30 * 20 + 3 * 20 + 20 * 5 + 5);
+    EXPECT_EQ(table[table.find("layers.1.weight")].shape, (std::vector<Index>{20, 30}));
+    EXPECT_EQ(table[table.find("layers.1.norm.weight")].shape, (std::vector<Index>{20}));
+    // Gains: the slope of this model; nothing follows the last layer.
+    const auto scale = [&](const char* tensor) {
+        return table[table.find(tensor)].initializer.scale;
+    };
+    EXPECT_DOUBLE_EQ(scale("layers.0.weight"), std::sqrt(2.0 / 1.25 / 8.0));
+    EXPECT_DOUBLE_EQ(scale("layers.1.weight"), std::sqrt(2.0 / 1.25 / 30.0));
+    EXPECT_DOUBLE_EQ(scale("layers.2.weight"), std::sqrt(1.0 / 20.0));
+    EXPECT_EQ(scale("layers.0.norm.weight"), 1.0);
+    EXPECT_EQ(scale("layers.0.norm.bias"), 0.0);
+    model.norm = MlpNorm::none;
+    EXPECT_EQ(ParameterTable(model).size(), 6);
+}
+
 TEST(Gain, IsThatOfCalculateGain) {
     // torch.nn.init.calculate_gain, as documented.
     const std::vector<std::pair<const char*, double>> table = {

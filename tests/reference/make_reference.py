@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reference values from PyTorch for evengrad's tests: writes gpt.h5, optimizer.h5 and schedule.h5.
+"""Reference values from PyTorch for evengrad's tests: writes gpt.h5, mlp.h5, optimizer.h5, schedule.h5.
 
 Rerun it with PyTorch 1.13, h5py and NumPy (Debian 12: python3-torch, python3-h5py):
 
@@ -18,6 +18,16 @@ attn.qkv are all of q, then k, then v, with each one's heads contiguous.
     /logits f64[N, vocab_size], /token_loss f64[N] (unweighted), /loss f64[1]
     loss = sum_n weights[n] * cross_entropy(logits[n], targets[n]), not divided by anything.
     Root attributes hold the configuration.
+
+mlp.h5: one micro-batch of rows through a multilayer perceptron of each activation; normalization,
+residuals and losses in all combinations. Features, values and weights are float32 numbers.
+    /features f64[rows, inputs], /targets i32[rows], /values f64[rows, outputs], /weights f64[rows],
+    /layer_widths i32[layers + 1]: what all have in common; attribute negative_slope
+    /NAME/parameters, /NAME/gradients   f64, NAME as --activation has it: layer by layer the weight
+    [out, in] and the bias, then the norm's weight and bias where there is one
+    /NAME/outputs f64[rows, outputs], /NAME/loss f64[1]
+    Attributes of /NAME: norm, residual, mse (0 or 1).
+    loss = sum_r weights[r] * (cross_entropy(outputs[r], targets[r]) or mean((outputs - values)[r] ** 2))
 
 optimizer.h5: twenty steps of each of torch.optim's optimizers over 24 parameters, once with weight
 decay, once (NAME_plain) without and with other settings.
@@ -43,6 +53,7 @@ from torch import nn
 VOCAB_SIZE, SEQ_LENGTH, HIDDEN, FFN, HEADS, LAYERS = 257, 16, 24, 72, 3, 2
 EPSILON = 1e-5
 LENGTHS = [1, 2, 16, 7, 3, 11]
+WIDTHS, ROWS, SLOPE = [5, 8, 8, 6, 4], 7, 0.2
 STEPS, SIZE = 20, 24
 PEAK, FLOOR, EPOCHS = 0.8, 0.05, 30
 
@@ -215,6 +226,79 @@ def make_gpt(path):
         write(file, "loss", [loss.item()])
 
 
+ACTIVATIONS = {
+    "identity": nn.Identity(), "sigmoid": nn.Sigmoid(), "tanh": nn.Tanh(), "relu": nn.ReLU(),
+    "leaky-relu": nn.LeakyReLU(SLOPE), "elu": nn.ELU(), "selu": nn.SELU(),
+    "softplus": nn.Softplus(), "softsign": nn.Softsign(), "gelu": nn.GELU(),
+    "gelu-tanh": nn.GELU(approximate="tanh"), "silu": nn.SiLU()}
+
+
+class Layer(nn.Linear):
+    """With the norm behind it: parameters are weight, bias, norm.weight, norm.bias, in this order."""
+    def __init__(self, inputs, outputs, norm):
+        super().__init__(inputs, outputs)
+        if norm:
+            self.norm = nn.LayerNorm(outputs, eps=EPSILON)
+
+
+class Perceptron(nn.Module):
+    def __init__(self, activation, norm, residual):
+        super().__init__()
+        last = len(WIDTHS) - 2
+        self.layers = nn.ModuleList(Layer(WIDTHS[i], WIDTHS[i + 1], norm and i < last)
+                                    for i in range(last + 1))
+        self.activation, self.norm, self.residual = activation, norm, residual
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            z = layer(x)
+            y = self.activation(layer.norm(z) if self.norm else z)
+            x = x + y if self.residual and y.shape == x.shape else y
+        return self.layers[-1](x)
+
+
+def make_mlp(path):
+    random = np.random.RandomState(25)
+
+    def numbers(*shape):
+        return torch.from_numpy(random.standard_normal(shape).astype("f4").astype("f8"))
+    features, values = numbers(ROWS, WIDTHS[0]), numbers(ROWS, WIDTHS[-1])
+    targets = torch.from_numpy(random.randint(0, WIDTHS[-1], ROWS))
+    weights = torch.from_numpy(random.randint(0, 9, ROWS) / 8)
+    weights[0], weights[1] = 1.0, 0.0
+    with h5py.File(path, "w") as file:
+        file.attrs["negative_slope"] = np.float64(SLOPE)
+        write(file, "layer_widths", WIDTHS, "<i4")
+        for name, data in (("features", features), ("values", values), ("weights", weights)):
+            write(file, name, data.numpy())
+        write(file, "targets", targets.numpy(), "<i4")
+        for i, (name, activation) in enumerate(ACTIVATIONS.items()):
+            norm, residual, mse = i % 2, i // 2 % 2, i // 4 % 2
+            model = Perceptron(activation, norm, residual)
+            with torch.no_grad():
+                for parameter_name, parameter in model.named_parameters():
+                    gain = 1.0 if parameter_name.endswith("norm.weight") else 0.0
+                    drawn = random.standard_normal(tuple(parameter.shape))
+                    parameter.copy_(torch.from_numpy(gain + 0.4 * drawn))
+
+            def run():
+                outputs = model(features)
+                each = (F.mse_loss(outputs, values, reduction="none").mean(1) if mse else
+                        F.cross_entropy(outputs, targets, reduction="none"))
+                return outputs, (weights * each).sum()
+            outputs, loss = run()
+            loss.backward()
+            group = file.create_group(name)
+            group.attrs.update({"norm": np.int64(norm), "residual": np.int64(residual),
+                                "mse": np.int64(mse)})
+            for what, tensors in (("parameters", list(model.parameters())),
+                                  ("gradients", [p.grad for p in model.parameters()])):
+                write(group, what, np.concatenate([t.detach().numpy().ravel() for t in tensors]))
+            write(group, "outputs", outputs.detach().numpy())
+            write(group, "loss", [loss.item()])
+            check_gradient(model, lambda: run()[1], relative=1e-6)
+
+
 def trajectory(make_optimizer, start, gradients, rates):
     parameter = nn.Parameter(torch.from_numpy(start.copy()))
     optimizer = make_optimizer([parameter])
@@ -331,6 +415,7 @@ def main(arguments):
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True)
     make_gpt(directory / "gpt.h5")
+    make_mlp(directory / "mlp.h5")
     make_optimizer_file(directory / "optimizer.h5")
     make_schedule_file(directory / "schedule.h5")
 
