@@ -26,14 +26,14 @@ namespace {
 constexpr std::string_view generator_prefix = "generate:";
 constexpr std::size_t most_terms = 100'000;
 
-struct GeneratorKey {
+struct MakerKey {
     const char* name;
     double usual, least, most;
     bool whole = true;
 };
 
 /// What the keys say.
-class GeneratorValues {
+class MakerValues {
   public:
     double& operator[](const std::string& key) { return values_[key]; }
     double number(const std::string& key) const { return values_.at(key); }
@@ -53,11 +53,11 @@ class GeneratorValues {
     std::map<std::string, double> values_;
 };
 
-struct Generator {
+struct TableMaker {
     const char* name;
     TableTargets targets;
-    std::vector<GeneratorKey> keys;
-    void (*make)(const GeneratorValues& values, Table& table, Labels& labels);
+    std::vector<MakerKey> keys;
+    void (*make)(const MakerValues& values, Table& table, Labels& labels);
 };
 
 /// Four random words of a row, for the i-th use of that kind.
@@ -138,7 +138,7 @@ class RandomPolynomial {
     std::vector<Term> terms_;
 };
 
-void make_polynomial(const GeneratorValues& values, Table& table, Labels& /*labels*/) {
+void make_polynomial(const MakerValues& values, Table& table, Labels& /*labels*/) {
     const auto width = at(values.whole("features"));
     const auto degree = at(values.whole("degree"));
     // Products of `degree` at most: (width + degree) choose degree, but for the constant.
@@ -169,7 +169,7 @@ void make_polynomial(const GeneratorValues& values, Table& table, Labels& /*labe
     }
 }
 
-void make_spirals(const GeneratorValues& values, Table& table, Labels& labels) {
+void make_spirals(const MakerValues& values, Table& table, Labels& labels) {
     const std::int64_t classes = values.whole("classes");
     const Philox philox = values.philox();
     table.feature_names = {"x", "y"};
@@ -193,7 +193,7 @@ void make_spirals(const GeneratorValues& values, Table& table, Labels& labels) {
     }
 }
 
-void make_shapeset(const GeneratorValues& values, Table& table, Labels& labels) {
+void make_shapeset(const MakerValues& values, Table& table, Labels& labels) {
     for (int pixel = 1; pixel <= ShapesetImage::side * ShapesetImage::side; ++pixel)
         table.feature_names.push_back(std::to_string(pixel));
     check_size(table, at(values.whole("rows")) * table.feature_names.size());
@@ -209,11 +209,11 @@ void make_shapeset(const GeneratorValues& values, Table& table, Labels& labels) 
 }
 
 constexpr double most_rows = 1e8, most_seed = 0x1p53 - 1.0;  // whole numbers that doubles hold
-constexpr GeneratorKey rows_key{"rows", 1000, 1, most_rows};
-constexpr GeneratorKey seed_key{"seed", 0, 0, most_seed}, skip_key{"skip", 0, 0, most_seed};
+constexpr MakerKey rows_key{"rows", 1000, 1, most_rows};
+constexpr MakerKey seed_key{"seed", 0, 0, most_seed}, skip_key{"skip", 0, 0, most_seed};
 
-const std::vector<Generator>& generators() {
-    static const std::vector<Generator> all = {
+const std::vector<TableMaker>& table_makers() {
+    static const std::vector<TableMaker> all = {
         {"polynomial",
          TableTargets::values,
          {rows_key,
@@ -237,31 +237,30 @@ const std::vector<Generator>& generators() {
     return all;
 }
 
-/// The generator, and what is behind its name.
-std::pair<const Generator*, std::string_view> find_generator(const std::string& path) {
+/// The maker, and what is behind its name.
+std::pair<const TableMaker*, std::string_view> find_maker(const std::string& path) {
     const std::string_view rest = std::string_view(path).substr(generator_prefix.size());
     const std::size_t colon = std::min(rest.find(':'), rest.size());
     std::vector<std::string_view> names;
-    for (const Generator& generator : generators()) {
-        if (rest.substr(0, colon) == generator.name)
-            return {&generator, rest.substr(std::min(colon + 1, rest.size()))};
-        names.push_back(generator.name);
+    for (const TableMaker& maker : table_makers()) {
+        if (rest.substr(0, colon) == maker.name)
+            return {&maker, rest.substr(std::min(colon + 1, rest.size()))};
+        names.push_back(maker.name);
     }
     throw UsageError(fmt::format("{}: nothing called '{}' is made", excerpt(path, 200),
                                  excerpt(rest.substr(0, colon))),
                      fmt::format("it can be {}", fmt::join(names, ", ")));
 }
 
-GeneratorValues parse_values(const std::string& path, const Generator& generator,
-                             std::string_view text) {
-    GeneratorValues values;
+MakerValues parse_values(const std::string& path, const TableMaker& maker, std::string_view text) {
+    MakerValues values;
     std::vector<std::string> usual;
-    for (const GeneratorKey& key : generator.keys) {
+    for (const MakerKey& key : maker.keys) {
         values[key.name] = key.usual;
         usual.push_back(fmt::format("{}={}", key.name, key.usual));
     }
     const std::string hint =
-        fmt::format("{}{}:{}", generator_prefix, generator.name, fmt::join(usual, ","));
+        fmt::format("{}{}:{}", generator_prefix, maker.name, fmt::join(usual, ","));
     const auto refuse = [&](const std::string& what) {
         throw UsageError(fmt::format("{}: {}", excerpt(path, 200), what),
                          "its keys, with what they are if not given: " + hint);
@@ -271,10 +270,10 @@ GeneratorValues parse_values(const std::string& path, const Generator& generator
         const std::string_view setting = text.substr(0, text.find(','));
         text.remove_prefix(std::min(setting.size() + 1, text.size()));
         const std::string_view name = setting.substr(0, setting.find('='));
-        const auto key = std::find_if(generator.keys.begin(), generator.keys.end(),
-                                      [&](const GeneratorKey& k) { return name == k.name; });
-        if (name.size() == setting.size() || key == generator.keys.end()) {
-            refuse(fmt::format("'{}' is not KEY=VALUE of {}", excerpt(setting), generator.name));
+        const auto key = std::find_if(maker.keys.begin(), maker.keys.end(),
+                                      [&](const MakerKey& k) { return name == k.name; });
+        if (name.size() == setting.size() || key == maker.keys.end()) {
+            refuse(fmt::format("'{}' is not KEY=VALUE of {}", excerpt(setting), maker.name));
         } else {
             if (std::find(given.begin(), given.end(), name) != given.end())
                 refuse(fmt::format("{} is given twice", name));
@@ -301,15 +300,15 @@ bool names_generator(const std::string& path) {
 }
 
 TableTargets targets_of_generator(const std::string& path) {
-    return find_generator(path).first->targets;
+    return find_maker(path).first->targets;
 }
 
 ReadTable generate_table(const std::string& path, Labels& labels) {
-    const auto [generator, text] = find_generator(path);
-    const GeneratorValues values = parse_values(path, *generator, text);
+    const auto [maker, text] = find_maker(path);
+    const MakerValues values = parse_values(path, *maker, text);
     ReadTable made;
     made.table.source = path;
-    generator->make(values, made.table, labels);
+    maker->make(values, made.table, labels);
     return made;
 }
 

@@ -25,7 +25,7 @@ void check_no_columns(const std::string& path, const TableOptions& options, Tabl
                          "header, target and weight columns are for .csv and .tsv");
 }
 
-ReadTable read_table(const std::string& path, const TableOptions& options, Labels& labels) {
+ReadTable read_by_name(const std::string& path, const TableOptions& options, Labels& labels) {
     if (names_generator(path)) {
         check_no_columns(path, options, targets_of_generator(path));
         return generate_table(path, labels);
@@ -89,7 +89,7 @@ Dataset open_table(const std::vector<std::string>& files, const TableOptions& op
     Labels labels;
     std::vector<ReadTable> tables;
     for (const std::string& path : named.paths) {
-        tables.push_back(read_table(path, options, labels));
+        tables.push_back(read_by_name(path, options, labels));
         check_columns(tables.front(), tables.back());
     }
     std::vector<std::int32_t> classes;

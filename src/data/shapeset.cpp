@@ -38,17 +38,17 @@ class ShapeRandom {
     std::size_t next_ = 4;
 };
 
-struct Point {
+struct PlanePoint {
     double x, y;
 };
 
-Point on_circle(double radius, double angle) {
+PlanePoint on_circle(double radius, double angle) {
     return {radius * std::cos(angle), radius * std::sin(angle)};
 }
 
 /// Sets the points for which `inside(x, y)` of the distance from `center`.
 template <class Inside>
-void fill(ShapesetImage::Mask& mask, Point center, double radius, const Inside& inside) {
+void fill(ShapesetImage::Mask& mask, PlanePoint center, double radius, const Inside& inside) {
     constexpr int width = ShapesetImage::side * ShapesetImage::samples;
     const auto index = [](double pixels) {
         return std::clamp(static_cast<int>(pixels * ShapesetImage::samples), 0, width - 1);
@@ -63,35 +63,37 @@ void fill(ShapesetImage::Mask& mask, Point center, double radius, const Inside& 
 
 /// A convex polygon whose corners go around the center in the direction of growing angles.
 template <std::size_t N>
-void fill_polygon(ShapesetImage::Mask& mask, Point center, double radius,
-                  const std::array<Point, N>& corners) {
+void fill_polygon(ShapesetImage::Mask& mask, PlanePoint center, double radius,
+                  const std::array<PlanePoint, N>& corners) {
     fill(mask, center, radius, [&](double x, double y) {
         for (std::size_t i = 0; i < N; ++i) {
-            const Point a = corners[i], b = corners[(i + 1) % N];
+            const PlanePoint a = corners[i], b = corners[(i + 1) % N];
             if ((b.x - a.x) * (y - a.y) - (b.y - a.y) * (x - a.x) < 0.0) return false;
         }
         return true;
     });
 }
 
-ShapesetImage::Mask draw_shape(Shape shape, ShapeRandom& random) {
+ShapesetImage::Mask draw_shape(ShapeKind shape, ShapeRandom& random) {
     const double radius = random.uniform(least_radius, largest_radius);
     const double turn = random.uniform(0.0, full_turn);
-    const Point center{random.uniform(radius, ShapesetImage::side - radius),
-                       random.uniform(radius, ShapesetImage::side - radius)};
+    const PlanePoint center{random.uniform(radius, ShapesetImage::side - radius),
+                            random.uniform(radius, ShapesetImage::side - radius)};
     ShapesetImage::Mask mask;
-    if (shape == Shape::ellipse) {
+    if (shape == ShapeKind::ellipse) {
         const double other = radius * random.uniform(0.4, 1.0);
         const double c = std::cos(turn), s = std::sin(turn);
         fill(mask, center, radius, [&](double x, double y) {
             const double u = (c * x + s * y) / radius, v = (c * y - s * x) / other;
             return u * u + v * v <= 1.0;
         });
-    } else if (shape == Shape::parallelogram) {  // by its half diagonals
-        const Point p = on_circle(radius, turn);
+    } else if (shape == ShapeKind::parallelogram) {  // by its half diagonals
+        const PlanePoint p = on_circle(radius, turn);
         const double other = radius * random.uniform(0.5, 1.0);
-        const Point q = on_circle(other, turn + random.uniform(full_turn / 8, 3 * full_turn / 8));
-        fill_polygon(mask, center, radius, std::array{p, q, Point{-p.x, -p.y}, Point{-q.x, -q.y}});
+        const PlanePoint q =
+            on_circle(other, turn + random.uniform(full_turn / 8, 3 * full_turn / 8));
+        fill_polygon(mask, center, radius,
+                     std::array{p, q, PlanePoint{-p.x, -p.y}, PlanePoint{-q.x, -q.y}});
     } else {  // corners on its circle, each an eighth of a turn from the next at least
         const double spare = full_turn * 5 / 8;
         const double one = random.uniform(0.0, spare), two = random.uniform(0.0, spare);
@@ -107,18 +109,18 @@ ShapesetImage::Mask draw_shape(Shape shape, ShapeRandom& random) {
 /// What is to be there, in the order of shapeset_classes.
 struct ShapeClass {
     int shapes;
-    std::array<Shape, 2> shape;
+    std::array<ShapeKind, 2> shape;
 };
 constexpr std::array<ShapeClass, shapeset_classes.size()> shape_classes = {{
-    {1, {Shape::ellipse}},
-    {2, {Shape::ellipse, Shape::ellipse}},
-    {2, {Shape::ellipse, Shape::parallelogram}},
-    {2, {Shape::ellipse, Shape::triangle}},
-    {1, {Shape::parallelogram}},
-    {2, {Shape::parallelogram, Shape::parallelogram}},
-    {2, {Shape::parallelogram, Shape::triangle}},
-    {1, {Shape::triangle}},
-    {2, {Shape::triangle, Shape::triangle}},
+    {1, {ShapeKind::ellipse}},
+    {2, {ShapeKind::ellipse, ShapeKind::ellipse}},
+    {2, {ShapeKind::ellipse, ShapeKind::parallelogram}},
+    {2, {ShapeKind::ellipse, ShapeKind::triangle}},
+    {1, {ShapeKind::parallelogram}},
+    {2, {ShapeKind::parallelogram, ShapeKind::parallelogram}},
+    {2, {ShapeKind::parallelogram, ShapeKind::triangle}},
+    {1, {ShapeKind::triangle}},
+    {2, {ShapeKind::triangle, ShapeKind::triangle}},
 }};
 
 /// Background, back and front; each can be told from the others.

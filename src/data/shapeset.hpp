@@ -13,7 +13,7 @@
 
 namespace evengrad {
 
-enum class Shape { ellipse, parallelogram, triangle };
+enum class ShapeKind { ellipse, parallelogram, triangle };
 
 struct ShapesetImage {
     static constexpr int side = 32;    ///< pixels, as the paper trained on
@@ -21,9 +21,9 @@ struct ShapesetImage {
     /// Points that a shape covers, row by row.
     using Mask = std::bitset<std::size_t{side} * samples * side * samples>;
 
-    std::int32_t shape_class = 0;  ///< index of shapeset_classes
-    int shapes = 1;                ///< 1 or 2
-    std::array<Shape, 2> shape{};  ///< the second one lies in front
+    std::int32_t shape_class = 0;      ///< index of shapeset_classes
+    int shapes = 1;                    ///< 1 or 2
+    std::array<ShapeKind, 2> shape{};  ///< the second one lies in front
     std::array<Mask, 2> masks;
     std::array<float, side * side> pixels{};  ///< 0 to 1, row by row
 };

@@ -132,7 +132,7 @@ TEST_F(Generators, SpiralsAreArmsOfOneTurnAfterAnother) {
 TEST_F(Generators, ShapesetHasNineClassesAndNoShapeHidesAnother) {
     const Philox philox(3, RandomPurpose::data);
     std::map<std::int32_t, int> seen;
-    std::set<Shape> in_front_of_triangles;
+    std::set<ShapeKind> in_front_of_triangles;
     double most_common = 0.0;
     constexpr int images = 1500;
     for (std::uint64_t i = 0; i < images; ++i) {
@@ -153,7 +153,7 @@ TEST_F(Generators, ShapesetHasNineClassesAndNoShapeHidesAnother) {
         if (image.shapes == 2) {
             const double common = static_cast<double>((image.masks[0] & image.masks[1]).count());
             most_common = std::max(most_common, common / std::min(area(0), area(1)));
-            if (image.shape[0] == Shape::triangle) in_front_of_triangles.insert(image.shape[1]);
+            if (image.shape[0] == ShapeKind::triangle) in_front_of_triangles.insert(image.shape[1]);
         } else {
             EXPECT_TRUE(image.masks[1].none());
         }
