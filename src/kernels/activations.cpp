@@ -185,25 +185,34 @@ void for_function(Activation kind, double slope, Loop&& loop) {
     throw Error("an activation without a meaning");
 }
 
+// Flat: all that f calls is inlined, whatever the compiler thinks of its size. With a call in it, a
+// loop doesn't vectorize, and takes 15 times as long.
+
+template <class T, class Function>
+[[gnu::flatten]] void fill_values(Function f, const T* z, Index count, T* y) {
+    for (Index i = 0; i < count; ++i) y[i] = f(z[i]).y;
+}
+
+template <class T, class Function>
+[[gnu::flatten]] void fill_points(Function f, const T* z, Index count, T* y, T* derivative) {
+    for (Index i = 0; i < count; ++i) {
+        const Point<T> point = f(z[i]);
+        y[i] = point.y;
+        derivative[i] = point.derivative;
+    }
+}
+
 }  // namespace
 
 template <class T>
 void activate(Activation kind, double slope, const T* z, Index count, T* y) {
-    for_function<T>(kind, slope, [=](auto&& f) {
-        for (Index i = 0; i < count; ++i) y[i] = f(z[i]).y;
-    });
+    for_function<T>(kind, slope, [=](auto f) { fill_values(f, z, count, y); });
 }
 
 template <class T>
 void activate_with_derivative(Activation kind, double slope, const T* z, Index count, T* y,
                               T* derivative) {
-    for_function<T>(kind, slope, [=](auto&& f) {
-        for (Index i = 0; i < count; ++i) {
-            const Point<T> point = f(z[i]);
-            y[i] = point.y;
-            derivative[i] = point.derivative;
-        }
-    });
+    for_function<T>(kind, slope, [=](auto f) { fill_points(f, z, count, y, derivative); });
 }
 
 #define EVENGRAD_INSTANTIATE(T)                                         \

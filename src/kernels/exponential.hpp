@@ -1,4 +1,5 @@
-// exp, as a loop over floats can vectorize it.
+// exp, as a loop over floats can vectorize it: always inlined, since a call in a loop prevents
+// that.
 #pragma once
 
 #include <bit>
@@ -21,7 +22,7 @@ struct Exponentials {
 /// Range reduction after Cody and Waite (1980) with ln 2 in two parts, then a polynomial of degree
 /// 6 (Taylor's coefficients, adjusted at the end of the range by the error bound above). Only IEEE
 /// operations and explicit fused multiply-adds, so the scalar and every vector version agree.
-inline Exponentials<float> exponentials(float x) {
+[[gnu::always_inline]] inline Exponentials<float> exponentials(float x) {
     constexpr float log2_e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
     constexpr float round_magic = 0x1.8p23f;
     const float clamped = at_most(88.3f, at_least(-87.3f, x));
@@ -43,21 +44,21 @@ inline Exponentials<float> exponentials(float x) {
     return {(p + 1.0f) * scale, std::fma(p, scale, scale - 1.0f)};
 }
 
-inline Exponentials<double> exponentials(double x) {
+[[gnu::always_inline]] inline Exponentials<double> exponentials(double x) {
     return {std::exp(x), std::expm1(x)};
 }
 
 /// e^x.
-inline float exponential(float x) {
+[[gnu::always_inline]] inline float exponential(float x) {
     return exponentials(x).power;
 }
-inline double exponential(double x) {
+[[gnu::always_inline]] inline double exponential(double x) {
     return std::exp(x);
 }
 
 /// 1 / (1 + e^-x).
 template <class T>
-inline T sigmoid(T x) {
+[[gnu::always_inline]] inline T sigmoid(T x) {
     return T(1) / (T(1) + exponential(-x));
 }
 
