@@ -43,14 +43,14 @@ void write_training(hdf5::Group& root, const TrainingHistory& history) {
     validation.write_scalar("first_comparable", history.validation_first);
 }
 
-void write_history(const std::filesystem::path& file, const ParameterTable& table,
+void write_history(const std::filesystem::path& file, const ModelConfig& model,
                    const TrainingHistory& history) {
     hdf5::PublishedFile out(file);
     {
         hdf5::Group root = out.root();
         hdf5::write_root(out.root(), {"evengrad-history", "1.0", "training"});
         write_training(root, history);
-        write_statistics(root, table, history.statistics);
+        write_statistics(root, model, history.statistics);
     }
     out.publish();
 }

@@ -160,7 +160,7 @@ CheckpointInfo read_checkpoint_info(const fs::path& file) {
                         info.state.tokenizer.vocabulary_size, info.model.classes()),
             "the checkpoint is damaged");
     info.history = read_history(root);
-    info.history.statistics = read_statistics(root, ParameterTable(info.model), info.state.step);
+    info.history.statistics = read_statistics(root, info.model, info.state.step);
     return info;
 }
 

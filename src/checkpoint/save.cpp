@@ -88,7 +88,7 @@ void write_checkpoint(const std::filesystem::path& file, const Snapshot& snapsho
         write_state(root, snapshot.state);
         const ParameterTable& table = snapshot.table();
         write_training(root, snapshot.history);
-        write_statistics(root, table, snapshot.history.statistics);
+        write_statistics(root, snapshot.model, snapshot.history.statistics);
         for (Index t = 0; t < table.size(); ++t)
             for (int i = 0; i <= snapshot.moments(); ++i) {
                 const auto part = static_cast<TensorPart>(i);

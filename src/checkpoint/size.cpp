@@ -32,19 +32,25 @@ std::size_t checkpoint_bytes(const ParameterTable& table, int moments, const Che
            static_cast<std::size_t>(evaluations) * of_evaluation;
 }
 
-std::size_t statistics_bytes(const ParameterTable& table, std::int64_t recorded_steps) {
+std::size_t statistics_bytes(const ParameterTable& table, std::size_t layers,
+                             std::int64_t recorded_steps) {
     if (recorded_steps == 0) return 0;
     // Measured, as compressed.
     constexpr std::size_t of_groups = 135000, of_sample = 34, of_histogram = 73;
     const auto [samples, histograms] = samples_kept(recorded_steps);
-    return of_groups + static_cast<std::size_t>(table.size()) *
-                           (samples * of_sample + histograms * of_histogram);
+    constexpr std::size_t of_layer_groups = 45000, of_layer_sample = 52;
+    return of_groups +
+           static_cast<std::size_t>(table.size()) *
+               (samples * of_sample + histograms * of_histogram) +
+           (layers > 0 ? of_layer_groups : 0) + layers * samples * of_layer_sample;
 }
 
-std::size_t statistics_memory(const ParameterTable& table, std::int64_t recorded_steps) {
+std::size_t statistics_memory(const ParameterTable& table, std::size_t layers,
+                              std::int64_t recorded_steps) {
     const auto [samples, histograms] = samples_kept(recorded_steps);
-    return 2 * static_cast<std::size_t>(table.size()) *
-           (samples * sizeof(TensorStatistics) + histograms * 2 * sizeof(OctaveCounts));
+    return 2 * (static_cast<std::size_t>(table.size()) *
+                    (samples * sizeof(TensorStatistics) + histograms * 2 * sizeof(OctaveCounts)) +
+                layers * samples * sizeof(LayerStatistics));
 }
 
 std::size_t ledger_bytes(std::int64_t steps, std::int64_t micro_batches, std::int64_t segments) {

@@ -111,7 +111,7 @@ void CheckpointWriter::publish() {
     result_.saved = true;
     link_best(folder_, snapshot_.history, newest_);
     remove(expendable(retention_, saved_steps(folder_), newest_, linked_steps(folder_)));
-    write_history(folder_ / history_name, snapshot_.table(), snapshot_.history);
+    write_history(folder_ / history_name, snapshot_.model, snapshot_.history);
 }
 
 }  // namespace evengrad

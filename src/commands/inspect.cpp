@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
+#include "model/layer_sink.hpp"
 #include "report/certificate.hpp"
 #include "report/moving_line.hpp"
 #include "report/prepare_report.hpp"
@@ -23,6 +24,21 @@ namespace {
 template <class... Values>
 void print(fmt::format_string<Values...> format, Values&&... values) {
     fmt::print("{}", printable(fmt::format(format, std::forward<Values>(values)...)));
+}
+
+/// Of the last sample, if there is one.
+void print_layers(const CheckpointInfo& info) {
+    const auto layers = activation_layers(info.model);
+    if (info.history.statistics.samples.empty() || layers.empty()) return;
+    print("\n{:<32} {:>12} {:>12} {:>12} {:>12} {:>8}\n", "layer", "forward std", "backward std",
+          "E[f'^2]", "saturated %", "dead %");
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+        const LayerStatistics& last = info.history.statistics.samples.back().layers[l];
+        print("{:<32} {:>12.3g} {:>12.3g} {:>12.3g} {:>12.3g} {:>8.3g}\n", layers[l].name,
+              std::sqrt(last.forward_variance), std::sqrt(last.backward_variance),
+              last.derivative_mean_square, 100.0 * last.saturated_fraction,
+              100.0 * last.dead_fraction);
+    }
 }
 
 void print_summary(const CheckpointInfo& info) {
@@ -75,6 +91,7 @@ void print_summary(const CheckpointInfo& info) {
         }
         print("\n");
     }
+    print_layers(info);
 }
 
 /// `digest`: only that.

@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "checkpoint/size.hpp"
 #include "data/token_store.hpp"
+#include "model/layer_sink.hpp"
 #include "report/progress.hpp"
 #include "train/memory.hpp"
 #include "train/work.hpp"
@@ -224,8 +225,9 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
     state.tokenizer = data->tokenizer()->spec();
     const std::int64_t evaluations = valid ? steps_of(loop.eval_interval, 0, run.train_iters) : 0;
     const std::int64_t recorded = statistics_steps(run.train_iters, config.stats_interval);
-    run.statistics = statistics_bytes(table, recorded);
-    run.statistics_memory = statistics_memory(table, recorded);
+    const std::size_t layers = activation_layers(config.model).size();
+    run.statistics = statistics_bytes(table, layers, recorded);
+    run.statistics_memory = statistics_memory(table, layers, recorded);
     run.checkpoint =
         checkpoint_bytes(table, moments, state, run.train_iters, evaluations) + run.statistics;
     const double micro_batches =

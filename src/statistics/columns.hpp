@@ -19,6 +19,7 @@ struct StatisticsColumn {
     const char* units;
     const char* long_name;
     Merging merging;
+    bool logarithmic;  ///< small numbers and huge ones side by side
     Number& (*of)(Statistics&);
 
     Number value(const Statistics& statistics) const {

@@ -115,7 +115,7 @@ TEST_P(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) 
     EXPECT_TRUE(a.statistics == b.statistics);
     for (const char* name : {"straight", "pieces"}) {
         const auto file = hdf5::File::open(folder / name / history_name);
-        EXPECT_TRUE(read_statistics(file.root(), ParameterTable(config.model), 22) == a.statistics);
+        EXPECT_TRUE(read_statistics(file.root(), config.model, 22) == a.statistics);
     }
     if (GetParam().second == LrDecay::reduce_on_plateau) {
         const double peak = config.schedule.lr;

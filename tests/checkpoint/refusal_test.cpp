@@ -1,5 +1,4 @@
-// Files that must not be used: damaged, hostile, or of another run. And what h5py makes of a good
-// one.
+// Files that must not be used: damaged, hostile, or of another run.
 #include <cstring>
 #include <functional>
 
@@ -234,6 +233,12 @@ TEST_F(Refusal, OfStatisticsThatMakeNoSense) {
         contains(replaced("gradients/std/std", "data=v[1:]"), {"gradients/std/std", "shape"}));
     EXPECT_TRUE(contains(replaced("gradients/std/std", "data=v.astype('f8')"), {"float64"}));
     EXPECT_TRUE(contains(replaced("weights/histogram/counts", "data=v[:, :, 1:]"), {"284"}));
+    EXPECT_TRUE(contains(edited("del f['activations']"), {"activations"}));
+    EXPECT_TRUE(contains(edited("del f['activations/dead_fraction']"), {"dead_fraction"}));
+    EXPECT_TRUE(contains(replaced("activations/input_norm/input_norm", "data=v[:1]"),
+                         {"activations/input_norm", "shape"}));
+    EXPECT_TRUE(contains(replaced("activations/input_norm/input_norm", "data=v.astype('f4')"),
+                         {"float32"}));
     // Sizes that take no room in the file.
     EXPECT_TRUE(contains(replaced("gradients/step", "shape=(4096,), dtype='i8', chunks=(4096,)"),
                          {"gradients/step", "0 bytes in the file"}));
@@ -251,91 +256,6 @@ TEST_F(Refusal, AFolderWithARunIsNotOverwrittenUnasked) {
     EXPECT_TRUE(contains(test::error_of([&] { run_training(trainer, loop, nullptr, {}); }),
                          {"earlier run", "--save"}));
     EXPECT_TRUE(fs::exists(file_));
-}
-
-TEST_F(Refusal, H5pyReadsWeightsWithTheirNamesAndShapes) {
-    const CheckpointInfo info = read_checkpoint_info(file_);
-    const ParameterTable table(info.model);
-    const Tensor& tensor = table[table.find("blocks.0.attn.qkv.weight")];
-    std::vector<float> values(static_cast<std::size_t>(tensor.count));
-    CheckpointTensors(file_).read(tensor, TensorPart::weights, values);
-    EXPECT_TRUE(run_python(folder_, fmt::format(R"(
-f = h5py.File('{}')
-d = f['model/parameters/blocks/0/attn/qkv/weight']
-assert d.shape == (96, 32) and d.dtype == np.float32, (d.shape, d.dtype)
-assert d.attrs['name'] == 'blocks.0.attn.qkv.weight', d.attrs['name']
-assert list(d.attrs['dims']) == ['out', 'in'], d.attrs['dims']
-assert d[5, 7] == np.float32({:.9g}), d[5, 7]
-names = []
-f['model/parameters'].visititems(
-    lambda path, o: names.append((int(o.attrs['index']), o.attrs['name'], path))
-    if isinstance(o, h5py.Dataset) else None)
-names.sort()
-assert [n[0] for n in names] == list(range({})), names
-assert all(n[1].replace('.', '/') == n[2] for n in names), names
-for moment in 'exp_avg', 'exp_avg_sq':
-    assert all(f['optimizer'][moment][n[2]].shape == f['model/parameters'][n[2]].shape for n in names)
-assert f['training/step'][()].tolist() == [1, 2, 3]
-assert f['training/loss/train_loss'].shape == (3,)
-assert f.attrs['schema'] == 'evengrad-checkpoint' and f.attrs['default'] == 'training'
-assert f['model'].attrs['architecture'] == 'gpt' and f['optimizer'].attrs['algorithm'] == 'adamw'
-)",
-                                                file_.string(), values[5 * 32 + 7], table.size())));
-}
-
-TEST_F(Refusal, H5pyReadsStatisticsAsPlotsAndTheyAreThoseOfTheStoredWeights) {
-    const StatisticsHistory statistics = read_checkpoint_info(file_).history.statistics;
-    ASSERT_FALSE(statistics.samples.empty());
-    EXPECT_TRUE(run_python(folder_, fmt::format(R"(
-f = h5py.File('{}')
-for entry, columns in (('gradients', 'norm_l2 mean std min max zero_fraction quantum_exponent '
-                                     'rounded_to_zero_fraction'),
-                       ('weights', 'norm_l2 mean std min max zero_fraction update_ratio')):
-    e = f[entry]
-    assert e.attrs['NX_class'] == 'NXentry' and e.attrs['default'] == 'norm_l2'
-    layers, steps = e['layer'].size, e['step'].size
-    assert steps == {} and e['merged'][()].tolist() == [1] * steps
-    assert e['layer'].attrs['units'] != e['step'].attrs['units']
-    assert e['layer_name'].asstr()[0] == 'wte.weight' and e['numel'][0] == 2100 * 32
-    for name in columns.split():
-        g = e[name]
-        assert g.attrs['NX_class'] == 'NXdata' and g.attrs['signal'] == name, dict(g.attrs)
-        assert list(g.attrs['axes']) == ['layer', 'step'], g.attrs['axes']
-        d = g[name]
-        assert d.shape == (layers, steps) and d.dtype == np.float32, (d.shape, d.dtype)
-        assert [list(dim.keys()) for dim in d.dims] == [['layer'], ['step']]
-        assert g['layer'] == e['layer'] and g['step'] == e['step'], 'not hard links'
-        assert 'units' in d.attrs and 'long_name' in d.attrs and d.attrs['interpretation'] == 'image'
-    g = e['histogram']
-    assert list(g.attrs['axes']) == ['layer', 'histogram_step', 'bin'] and g.attrs['signal'] == 'counts'
-    counts = g['counts']
-    assert counts.shape == (layers, steps, 285) and counts.dtype == np.uint64
-    assert [list(dim.keys()) for dim in counts.dims] == [['layer'], ['histogram_step'], ['bin']]
-    assert (counts[()].sum(axis=2) == e['numel'][()][:, None]).all()
-    assert e['bin'].shape == (285,) and e['bin_edge'].shape == (286,) and e['bin_edge'][-1] == 65536
-# After the last recorded step nothing changed the weights.
-w = f['weights']
-edges = w['bin_edge'][()]
-for i, name in enumerate(w['layer_name'].asstr()):
-    values = f['model/parameters/' + name.replace('.', '/')][()].ravel().astype('f8')
-    near = lambda column, expected: np.testing.assert_allclose(
-        w[column][column][i, -1], expected, rtol=2e-6, atol=1e-9, err_msg=name + ' ' + column)
-    near('norm_l2', np.sqrt((values ** 2).sum()))
-    near('mean', values.mean())
-    near('std', values.std())
-    near('zero_fraction', (values == 0).mean())
-    assert w['min/min'][i, -1] == values.min() and w['max/max'][i, -1] == values.max()
-    bins = 142 + np.sign(values) * np.where(values == 0, 0, np.frexp(values)[1] + 126)
-    expected = np.bincount(bins.astype(int), minlength=285)
-    assert (w['histogram/counts'][i, -1] == expected).all(), name
-assert (w['update_ratio/update_ratio'][()] > 0).all()
-g = f['gradients/norm_l2/norm_l2'][()]
-updated = np.isin(f['training/step'][()], f['gradients/step'][()])
-whole = f['training/grad_norm/before_clip'][()][updated]
-np.testing.assert_allclose(np.sqrt((g.astype('f8') ** 2).sum(axis=0)), whole, rtol=1e-6)
-assert (whole > 1.01 * f['training/grad_norm/after_clip'][()][updated]).any(), 'nothing was clipped'
-)",
-                                                file_.string(), statistics.samples.size())));
 }
 
 }  // namespace

@@ -44,7 +44,8 @@ for word in "2 ranks" "1 node" BLAS parameters memory "step 1/5" "step 5/5" "hel
     says "$word"
 done
 succeeds 0 inspect run
-for word in "step 5" "2 layers x 24" adamw "held out" blocks.1.attn.qkv.weight; do says "$word"; done
+for word in "step 5" "2 layers x 24" adamw "held out" blocks.1.attn.qkv.weight \
+    "backward std" "blocks.1.mlp.fc  "; do says "$word"; done
 succeeds 0 inspect run/step-00000005.h5 --digest
 grep -qxE '[0-9a-f]+' out || fail "inspect --digest prints more than a digest"
 

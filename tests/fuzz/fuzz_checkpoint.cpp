@@ -8,6 +8,7 @@
 #include "base/digest.hpp"
 #include "hdf5_choices.hpp"
 #include "hdf5_image.hpp"
+#include "model/layer_sink.hpp"
 #include "optimizer/kinds.hpp"
 #include <evengrad/checkpoint.hpp>
 
@@ -53,9 +54,11 @@ void use(const CheckpointInfo& info) {
     const std::size_t steps = info.history.step.size();
     FUZZ_CHECK(info.history.loss.size() == steps && info.history.lr.size() == steps);
     FUZZ_CHECK(info.history.validation_step.size() == info.history.validation_loss.size());
+    const std::size_t layers = activation_layers(info.model).size();
     for (const auto& sample : info.history.statistics.samples)
         FUZZ_CHECK(sample.step <= info.state.step &&
-                   sample.tensors.size() == static_cast<std::size_t>(table.size()));
+                   sample.tensors.size() == static_cast<std::size_t>(table.size()) &&
+                   sample.layers.size() == layers);
     for (const auto& histogram : info.history.statistics.histograms)
         FUZZ_CHECK(histogram.gradient_counts.size() == static_cast<std::size_t>(table.size()) &&
                    histogram.weight_counts.size() == static_cast<std::size_t>(table.size()));
