@@ -21,6 +21,8 @@ GptConfig draw_model(Draw& draw) {
     model.ffn_hidden_size = draw.chance(0.5) ? 0 : draw.skewed(4, 100);
     model.seq_length = draw.skewed(2, 64);
     model.init.std = draw.one_of({0.02, 0.05, 0.3});
+    if (draw.chance(0.5))
+        model.activation = static_cast<Activation>(draw.between(0, activation_names.size() - 1));
     model.dropout = draw.one_of({0.0, 0.0, 0.1, 0.5});
     return model;
 }
@@ -202,17 +204,18 @@ std::string describe(const Layout& layout) {
 
 std::vector<std::string> describe(const FuzzCase& drawn) {
     const TrainConfig& config = drawn.config;
-    const GptConfig& model = config.model;
+    const GptConfig& model = config.model.gpt();
     const PlanConfig& plan = config.plan;
     std::vector<std::string> files;
     for (const auto* list : {&drawn.data.train, &drawn.data.valid})
         for (const GeneratedFile& file : *list)
             files.push_back(file.name + (file.share > 0.0 ? fmt::format(":{}", file.share) : ""));
     return {
-        fmt::format("{} layers x {}, {} heads, MLP {}, sequences of {}, vocabulary {}, dropout {}, "
-                    "init {}",
+        fmt::format("{} layers x {}, {} heads, MLP {}, sequences of {}, vocabulary {}, {}, dropout "
+                    "{}, init {}",
                     model.num_layers, model.hidden_size, model.num_attention_heads,
-                    model.ffn_size(), model.seq_length, model.vocab_size, model.dropout,
+                    model.ffn_size(), model.seq_length, model.vocab_size,
+                    activation_names[static_cast<std::size_t>(model.activation)], model.dropout,
                     evengrad::describe(model.init)),
         fmt::format("{}, tokenizer {}, {}", fmt::join(files, " "), drawn.data.tokenizer,
                     plan.sequences == SequenceMode::stream ? "stream" : "documents"),

@@ -48,8 +48,8 @@ Evaluation evaluate_uniform(const Communicator& ranks, const Dataset& data,
     const Topology topology(ranks, 0);
     const ParameterTable table(config_of_model);
     const NodeStore store(topology, table, NodeStore::Holds::weights);
-    Gpt<float> model(config_of_model, table);
-    return evaluate(topology, store, config_of_model, model, ranks.rank() == 0 ? &data : nullptr,
+    const auto model = make_model<float>(config_of_model, table);
+    return evaluate(topology, store, config_of_model, *model, ranks.rank() == 0 ? &data : nullptr,
                     config);
 }
 
@@ -91,7 +91,7 @@ TEST(Evaluate, R15AgreesWithDoublePrecisionAndNotWithMeansOfMeans) {
         run_steps(trainer, 2);
         const Evaluation evaluation = trainer.evaluate(&held);
         const std::vector<double> weights(trainer.weights().begin(), trainer.weights().end());
-        Gpt<double> model(trainer.config().model, trainer.parameters());
+        const auto model = make_model<double>(trainer.config().model, trainer.parameters());
         PlanConfig config = trainer.config().plan;
         config.micro_batch_size = 1;
         const Planner planner(held, config);
@@ -100,9 +100,9 @@ TEST(Evaluate, R15AgreesWithDoublePrecisionAndNotWithMeansOfMeans) {
         double means = 0.0, with_loss = 0.0;
         for (std::int64_t id = 0; id < planner.sequences().size(); ++id) {
             const StepPlan plan = planner.plan_of({id});
-            model.reserve(MicroBatchSize::of(plan.micro_batch(0)), false);
+            model->reserve(MicroBatchSize::of(plan.micro_batch(0)), false);
             EvaluationSums sums{1, plan.loss_tokens[0], plan.denominator,
-                                model.forward(weights.data(), plan.micro_batch(0)).loss, 0.0};
+                                model->forward(weights.data(), plan.micro_batch(0)).loss, 0.0};
             total += sums;
             parts[static_cast<std::size_t>(planner.sequences()[id].part)] += sums;
             if (sums.loss_tokens == 0) continue;
@@ -195,7 +195,7 @@ TEST(Evaluate, R9WithoutLossNothingIsDefined) {
     EXPECT_FALSE(evaluation.parts[1].loss());
     EXPECT_EQ(bits(*evaluation.total.loss()), bits(*evaluation.parts[0].loss()));
     if (world().rank() == 0) {
-        const std::string text = error_of([&] { check_evaluation_data(masked, 257); });
+        const std::string text = error_of([&] { check_evaluation_data(masked, GptConfig()); });
         EXPECT_NE(text.find("one.txt: no token carries a loss"), std::string::npos) << text;
     }
 }

@@ -239,11 +239,11 @@ TEST(StepGradient, R24WhatIsRecordedIsOfTheGlobalNormalizedUnclippedGradient) {
     EXPECT_NEAR(record.clipped_grad_norm / config.optimizer.clip_grad, 1.0, 1e-3);
     // The largest micro-batch's norm is of its part of the same gradient.
     const std::vector<double> exact(before.begin(), before.end());
-    Gpt<double> model(config.model, table);
+    const auto model = make_model<double>(config.model, table);
     PlainSink<double> sink(table);
     const MicroBatch batch = plan.micro_batch(record.largest.front().micro_batch);
-    model.reserve(MicroBatchSize::of(batch), true);
-    model.forward_backward(exact.data(), batch, {}, sink);
+    model->reserve(MicroBatchSize::of(batch), true);
+    model->forward_backward(exact.data(), batch, {}, sink);
     EXPECT_NEAR(record.largest.front().norm / norm_of(sink.sum, plan.denominator), 1.0, tolerance);
 }
 
