@@ -48,6 +48,7 @@ TEST(MetricsFile, R9OneObjectAStepAndNoLossIsNull) {
     EXPECT_EQ(all[2], (json{{"step", 2},
                             {"valid_loss", 1.25},
                             {"valid_loss_tokens", 7},
+                            {"valid_accuracy", 0.0},
                             {"valid_bits_per_byte", nullptr}}));
 }
 

@@ -29,6 +29,7 @@ const std::map<std::string, std::string> owner_of_header = {{"error.hpp", "base"
                                                             {"communicator.hpp", "mpi"},
                                                             {"tokenizer.hpp", "data"},
                                                             {"dataset.hpp", "data"},
+                                                            {"feature_scaling.hpp", "data"},
                                                             {"plan.hpp", "plan"},
                                                             {"activation.hpp", "kernels"},
                                                             {"initialization.hpp", "model"},
