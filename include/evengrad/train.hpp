@@ -35,6 +35,8 @@ struct TrainConfig {
     double skip_on_spike = 0.0;  ///< and its update is left out. 0: never
     /// Statistics of every tensor are recorded in the first step and every so many. 0: never
     std::int64_t stats_interval = 10;
+    /// Steps (from 1, ascending) whose whole gradient is kept: StepRecord::gradient.
+    std::vector<std::int64_t> save_gradients;
 
     std::vector<std::string> validate() const;  ///< all problems at once
 };
@@ -108,6 +110,9 @@ struct StepRecord {
     bool updated = false;        ///< the weights were
     /// Of a step that updated the weights, when TrainConfig::stats_interval asks for them.
     std::optional<StepStatistics> statistics;
+    /// Of a step in TrainConfig::save_gradients, on rank 0: [flat size] the gradient that grad_norm
+    /// is the norm of. Empty when no token had a loss.
+    std::vector<float> gradient;
     bool recomputed = false;  ///< a tensor's quantum didn't fit and the step was computed twice
     double seconds = 0.0;     ///< wall time (rank 0's)
     std::array<double, 3>

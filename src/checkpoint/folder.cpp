@@ -25,7 +25,8 @@ bool is_run_file(const fs::path& path) {
     return name == "latest" || name == "latest.tmp" || name == "best" || name == "best.tmp" ||
            name == "metrics.jsonl" || name == "metrics.jsonl.tmp" || name == "history.h5" ||
            name == "history.h5.tmp" ||
-           ((name.starts_with("step-") || name.starts_with("ledger-")) &&
+           ((name.starts_with("step-") || name.starts_with("ledger-") ||
+             name.starts_with("gradients-")) &&
             (path.extension() == ".h5" || path.extension() == ".tmp"));
 }
 

@@ -27,19 +27,6 @@ void write_note(hdf5::Group& parent, const std::string& name, const std::string&
     note.write_text("data", data);
 }
 
-void write_tensor(hdf5::Group& root, const std::string& path, const Tensor& tensor, Index index,
-                  std::span<const float> values) {
-    std::vector<std::string> dims{tensor.shape.size() == 2 ? "out" : "channel"};
-    if (tensor.shape.size() == 2) dims.emplace_back("in");
-    const hdf5::Attributes attributes{
-        {"name", tensor.name},
-        {"dims", dims},
-        {"index", static_cast<std::int64_t>(index)},
-        {schema::checksum_attribute, crc32c(std::as_bytes(values))},
-    };
-    root.write(path, values, file_shape(tensor), attributes);
-}
-
 void write_model(hdf5::Group& root, const ModelConfig& config, const TokenizerSpec& tokenizer) {
     hdf5::Group model = root.create_group("model");
     model.set("architecture", std::string(config.name()));
@@ -66,9 +53,27 @@ void write_state(hdf5::Group& root, const CheckpointState& state) {
 
 }  // namespace
 
-std::string tensor_path(const OptimizerFacts& optimizer, TensorPart part, const std::string& name) {
+void write_tensor(hdf5::Group& parent, const std::string& path, const Tensor& tensor, Index index,
+                  std::span<const float> values) {
+    std::vector<std::string> dims{tensor.shape.size() == 2 ? "out" : "channel"};
+    if (tensor.shape.size() == 2) dims.emplace_back("in");
+    const hdf5::Attributes attributes{
+        {"name", tensor.name},
+        {"dims", dims},
+        {"index", static_cast<std::int64_t>(index)},
+        {schema::checksum_attribute, crc32c(std::as_bytes(values))},
+    };
+    parent.write(path, values, file_shape(tensor), attributes);
+}
+
+std::string tensor_place(const std::string& name) {
     std::string place = name;
     std::replace(place.begin(), place.end(), '.', '/');
+    return place;
+}
+
+std::string tensor_path(const OptimizerFacts& optimizer, TensorPart part, const std::string& name) {
+    const std::string place = tensor_place(name);
     if (part == TensorPart::weights) return "model/parameters/" + place;
     const auto which = static_cast<std::size_t>(part) - 1;
     EVENGRAD_CHECK(which < optimizer.moments.size(), "moment {} of {}", which, optimizer.name);

@@ -16,7 +16,7 @@ AuditOptions::AuditOptions()
     table.leave_out({"print-config", "dry-run", "save", "overwrite", "save-interval", "keep-last",
                      "keep-every", "exit-duration-in-mins", "eval-interval", "eval-iters",
                      "early-stop-patience", "early-stop-min-delta", "log-interval", "report-spike",
-                     "skip-on-spike"});
+                     "skip-on-spike", "save-gradients"});
     table.pass_over_in_recipe({"train-iters"});
     table.section("audit");
     table.add("audit-batches", audit.batches, "global batches to look at, from the next step on");

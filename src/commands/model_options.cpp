@@ -1,7 +1,5 @@
 #include "commands/model_options.hpp"
 
-#include <charconv>
-
 #include <fmt/ranges.h>
 
 #include <evengrad/error.hpp>
@@ -15,24 +13,13 @@ const char* name_in(const std::array<const char*, Count>& names, auto value) {
     return names[static_cast<std::size_t>(value)];
 }
 
-/// "64,256,10"
 std::vector<Index> read_widths(const std::string& text, std::vector<std::string>& problems) {
-    std::vector<Index> widths;
-    const char* at = text.data();
-    const char* const end = at + text.size();
-    while (at != end) {
-        Index width = 0;
-        const auto [stop, error] = std::from_chars(at, end, width);
-        if (error != std::errc() || (stop != end && *stop != ',') || stop + 1 == end) {
-            problems.push_back(fmt::format(
-                "--layer-widths {}: whole numbers between commas: features, hidden layers, outputs",
-                text));
-            return {};
-        }
-        widths.push_back(width);
-        at = stop == end ? end : stop + 1;
-    }
-    return widths;
+    const auto widths = whole_numbers(text);
+    if (!widths)
+        problems.push_back(fmt::format(
+            "--layer-widths {}: whole numbers between commas: features, hidden layers, outputs",
+            text));
+    return widths.value_or(std::vector<Index>());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "commands/options.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
 #include <sstream>
 
@@ -311,6 +312,21 @@ void OptionTable::finish(std::vector<std::string>& problems) {
             problems.push_back(fmt::format("{}--{} and --{} contradict each other: give one",
                                            where_[other], one, other));
     drop_or_report_meaningless(problems);
+}
+
+std::optional<std::vector<std::int64_t>> whole_numbers(const std::string& text) {
+    std::vector<std::int64_t> numbers;
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    while (at != end) {
+        std::int64_t number = 0;
+        const auto [stop, error] = std::from_chars(at, end, number);
+        if (error != std::errc() || (stop != end && *stop != ',') || stop + 1 == end)
+            return std::nullopt;
+        numbers.push_back(number);
+        at = stop == end ? end : stop + 1;
+    }
+    return numbers;
 }
 
 void add_log_level(OptionTable& table, std::string& text) {

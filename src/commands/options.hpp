@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -177,6 +179,9 @@ std::vector<std::pair<const char*, Enum>> choices_of(const std::array<const char
     for (std::size_t i = 0; i < Count; ++i) choices.emplace_back(names[i], static_cast<Enum>(i));
     return choices;
 }
+
+/// "64,256,10" as numbers; none for what isn't whole numbers between commas.
+std::optional<std::vector<std::int64_t>> whole_numbers(const std::string& text);
 
 /// The option --log-level, for verbs that take long or can do half of what was asked.
 void add_log_level(OptionTable& table, std::string& text);

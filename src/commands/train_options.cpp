@@ -92,6 +92,9 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
         "stats-interval", train.stats_interval,
         "steps between statistics of each tensor's gradient and weights, which checkpoints and "
         "history.h5 have; the first step's too; 0: none");
+    table.add("save-gradients", save_gradients_,
+              "steps whose whole gradient, before clipping, is saved beside the checkpoints, e.g. "
+              "1,100,1000");
     table.add("log-interval", log_interval, "steps between lines, when output is not a terminal");
     add_log_level(table, log_level_);
     table.section("machines");
@@ -243,6 +246,13 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
         train.plan.reduction = LossReduction::parse(loss_reduction_);
     } catch (const Error& error) {
         problems.emplace_back(error.what());
+    }
+    if (const auto steps = whole_numbers(save_gradients_)) {
+        train.save_gradients = *steps;
+        std::sort(train.save_gradients.begin(), train.save_gradients.end());
+    } else {
+        problems.push_back(fmt::format("--save-gradients {}: steps, whole numbers between commas",
+                                       save_gradients_));
     }
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;

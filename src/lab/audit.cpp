@@ -245,6 +245,7 @@ std::vector<TrainedReduction> train_each(const Communicator& world, const AuditC
         run.schedule.train_iters = config.train_iters;
         run.report_spike = 0.0;  // nobody looks
         run.stats_interval = 0;
+        run.save_gradients.clear();
     }
     const TrainConfig first = runs.front();
     runs.push_back(first);

@@ -228,6 +228,7 @@ DryRun look_ahead(const Communicator& world, const TrainConfig& config_, const L
     const std::size_t layers = activation_layers(config.model).size();
     run.statistics = statistics_bytes(table, layers, recorded);
     run.statistics_memory = statistics_memory(table, layers, recorded);
+    run.saved_gradients = std::ssize(config.save_gradients);
     run.checkpoint =
         checkpoint_bytes(table, moments, state, run.train_iters, evaluations) + run.statistics;
     const double micro_batches =
@@ -244,6 +245,11 @@ namespace {
 
 std::string bytes(std::size_t count) {
     return format_bytes(static_cast<double>(count));
+}
+
+/// Of all tensors, but for what files have around them.
+std::size_t gradient_bytes(std::int64_t parameters) {
+    return static_cast<std::size_t>(parameters) * sizeof(float);
 }
 
 std::string batch_line(const std::string& what, const Spread& spread) {
@@ -269,8 +275,11 @@ std::string memory_lines(const DryRun& run) {
     text += fmt::format("           of each rank: moments {}, scratch {}\n",
                         bytes(run.moments_per_rank), bytes(memory.scratch_per_rank));
     text += fmt::format(
-        "           of rank 0 besides: data {}, snapshot for the checkpoint {}, statistics {}\n",
-        bytes(run.data_memory), bytes(memory.snapshot), bytes(run.statistics_memory));
+        "           of rank 0 besides: data {}, snapshot for the checkpoint {}, statistics {}{}\n",
+        bytes(run.data_memory), bytes(memory.snapshot), bytes(run.statistics_memory),
+        run.saved_gradients > 0
+            ? fmt::format(", gradient to save {}", bytes(gradient_bytes(run.parameters)))
+            : "");
     return text;
 }
 
@@ -325,6 +334,10 @@ std::string dry_run_text(const DryRun& run) {
             ? fmt::format("; at most {} on disk at once: {}", run.checkpoints_on_disk,
                           bytes(run.checkpoint * static_cast<std::size_t>(run.checkpoints_on_disk)))
             : "");
+    if (run.saves && run.saved_gradients > 0)
+        text += fmt::format("gradients  {} of {}; all of them stay\n",
+                            counted(run.saved_gradients, "file"),
+                            bytes(gradient_bytes(run.parameters)));
     if (run.saves)
         text += fmt::format("ledger     about {} in the end; all of it stays\n", bytes(run.ledger));
     return text;

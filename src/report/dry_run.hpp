@@ -54,6 +54,7 @@ struct DryRun {
     std::size_t checkpoint = 0;            ///< bytes of the last one
     std::size_t statistics = 0;            ///< of tensors, bytes in it
     std::size_t statistics_memory = 0;     ///< bytes of rank 0's memory at most, at the end
+    std::int64_t saved_gradients = 0;      ///< whole gradients, a file each, which stay
     std::int64_t checkpoints_on_disk = 0;  ///< at most, the one being written included
     std::size_t ledger = 0;                ///< bytes of all of it, which stays
 };

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -5,6 +6,7 @@
 #include "base/replace.hpp"
 #include "base/text.hpp"
 #include "checkpoint/folder.hpp"
+#include "checkpoint/gradient_file.hpp"
 #include "checkpoint/writer.hpp"
 #include "gradient/probe.hpp"
 #include "train/evaluation.hpp"
@@ -72,6 +74,7 @@ class Run {
         return s_.steps_done == last_ || (interval > 0 && s_.steps_done % interval == 0);
     }
     void evaluate();
+    void save_gradient(const StepRecord& record);
     void save();
     void report(const std::optional<SaveResult>& result);
     void finish();
@@ -118,6 +121,7 @@ void Run::begin() {
     // Whatever could be refused is checked by now: from here on the folder is changed.
     if (in_place) {
         remove_unfinished(config_.save_dir);
+        remove_gradients_after(config_.save_dir, s_.steps_done);
         // The run's past is what led to this file, whatever came later before.
         point_latest_to(saved_.file);
     } else if (s_.is_root()) {
@@ -230,6 +234,26 @@ void Run::evaluate() {
     judge();
 }
 
+/// At once, so that it is there whatever becomes of the run.
+void Run::save_gradient(const StepRecord& record) {
+    const auto& asked = s_.config.save_gradients;
+    if (!writer_ || !std::binary_search(asked.begin(), asked.end(), record.step)) return;
+    if (record.gradient.empty()) {
+        log_warning(
+            fmt::format("step {} has no gradient to save: no token had a loss", record.step));
+        return;
+    }
+    report(writer_->wait());  // HDF5 takes one thread at a time
+    try {
+        write_gradient(config_.save_dir / gradient_file_name(record.step), s_.table,
+                       {record.step, record.grad_norm, record.denominator, record.gradient});
+    } catch (const Error& error) {
+        log_warning(
+            fmt::format("the gradient of step {} was not saved: {}", record.step, error.what()),
+            error.hint());
+    }
+}
+
 void Run::save() {
     // The writer needs the snapshot until it is done: one that is slower than the interval is
     // waited for.
@@ -304,6 +328,7 @@ RunEnd Run::run() {
                 spike_text(record),
                 record.skipped ? "" : "look at that text; --skip-on-spike leaves out such updates");
         if (writer_) append(ledger_, record, s_.ledger);
+        save_gradient(record);
         tell([&](Observer& observer) { observer.on_step(record); });
         if (writer_) report(writer_->poll());
         write_full_ledger();

@@ -53,6 +53,11 @@ std::vector<std::string> TrainConfig::validate() const {
     if (stats_interval < 0)
         problems.push_back(
             fmt::format("--stats-interval must be at least 0, not {}", stats_interval));
+    for (const std::int64_t step : save_gradients)
+        if (step < 1 || step > schedule.train_iters)
+            problems.push_back(fmt::format(
+                "--save-gradients: the steps are 1 to {} (--train-iters); there is no step {}",
+                schedule.train_iters, step));
     if (ranks_per_node < 0)
         problems.push_back(
             fmt::format("--ranks-per-node must be at least 0, not {}", ranks_per_node));

@@ -42,6 +42,7 @@ class StepRun {
     void describe_work(double compute_seconds);
     [[noreturn]] void report_non_finite(std::uint64_t key) const;
     MeanGradient normalize();
+    std::vector<float> whole(const MeanGradient& gradient) const;
     void follow(const PassResult& result);
     void update(const PassResult& result);
     double largest_rounding() const;
@@ -207,6 +208,25 @@ MeanGradient StepRun::normalize() {
                                    s_.topology.world());
 }
 
+/// @collective The gradient of all blocks, on rank 0. [flat size]
+std::vector<float> StepRun::whole(const MeanGradient& gradient) const {
+    std::vector<float> owned, values;
+    for (Index b = gradient.owned().begin; b < gradient.owned().end; ++b) {
+        const Block& block = s_.table.blocks()[static_cast<std::size_t>(b)];
+        owned.resize(owned.size() + static_cast<std::size_t>(block.count));
+        gradient.look(block.tensor, block.begin, block.count,
+                      owned.data() + owned.size() - block.count);
+    }
+    if (s_.is_root()) values.resize(static_cast<std::size_t>(s_.table.flat_size()));
+    for (const Tensor& tensor : s_.table.tensors())
+        gather_owned(
+            s_.topology, s_.ownership, owned,
+            {tensor.first_block, tensor.first_block + tensor.block_count},
+            std::span(values).subspan(s_.is_root() ? static_cast<std::size_t>(tensor.offset) : 0,
+                                      s_.is_root() ? static_cast<std::size_t>(tensor.count) : 0));
+    return values;
+}
+
 void StepRun::update(const PassResult& result) {
     const Communicator& world = s_.topology.world();
     const MeanGradient gradient = normalize();
@@ -214,6 +234,9 @@ void StepRun::update(const PassResult& result) {
 
     record_.checksum = gradient.checksum();
     record_.grad_norm = gradient.norm();
+    if (std::binary_search(s_.config.save_gradients.begin(), s_.config.save_gradients.end(),
+                           record_.step))
+        record_.gradient = whole(gradient);
     judge(s_, plan_, gradient, record_);
     if (record_.skipped) {
         clear_sums();
@@ -306,23 +329,10 @@ StepGradient StepRun::gradient() {
     StepGradient out;
     if (!(plan_.denominator > 0.0)) return out;
     out.loss = s_.ledger.loss() / plan_.denominator;
-    const MeanGradient gradient = normalize();
-    std::vector<float> owned;
-    for (Index b = gradient.owned().begin; b < gradient.owned().end; ++b) {
-        const Block& block = s_.table.blocks()[static_cast<std::size_t>(b)];
-        owned.resize(owned.size() + static_cast<std::size_t>(block.count));
-        gradient.take(block.tensor, block.begin, block.count, 1.0,
-                      owned.data() + owned.size() - block.count);
-    }
-    // Nobody may add to the sums again before they are all taken.
+    out.values = whole(normalize());
+    // Nobody may clear sums that others still look at.
     s_.store.barrier();
-    if (s_.is_root()) out.values.resize(static_cast<std::size_t>(s_.table.flat_size()));
-    for (const Tensor& tensor : s_.table.tensors())
-        gather_owned(s_.topology, s_.ownership, owned,
-                     {tensor.first_block, tensor.first_block + tensor.block_count},
-                     std::span(out.values)
-                         .subspan(s_.is_root() ? static_cast<std::size_t>(tensor.offset) : 0,
-                                  s_.is_root() ? static_cast<std::size_t>(tensor.count) : 0));
+    clear_sums();
     return out;
 }
 

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/gradient_file.hpp"
 #include "checkpoint/history_file.hpp"
 #include "checkpoint/saved_run.hpp"
 #include "hdf5/file.hpp"
@@ -57,6 +58,8 @@ TEST_P(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) 
     LoopConfig loop;
     loop.eval_interval = 3;
     loop.save_interval = 4;
+    config.save_gradients = {2, 8, 21};              // in three of the pieces
+    ::setenv("SOURCE_DATE_EPOCH", "1700000000", 1);  // so that equal files have equal bytes
     // Runs up to `stop` (0: to the end) on a layout; the digest.
     std::map<std::int64_t, std::vector<std::int64_t>> of_epoch;
     const auto run = [&](const char* name, const Layout& layout, std::int64_t stop) {
@@ -113,6 +116,12 @@ TEST_P(Exact, R21R22EachStepAndEachSampleOnceHoweverOftenStoppedOnOtherLayouts) 
     // Some steps have no token with a loss, so no update.
     EXPECT_GT(a.statistics.samples.size(), 10u);
     EXPECT_TRUE(a.statistics == b.statistics);
+    for (const std::int64_t step : config.save_gradients) {
+        const auto name = gradient_file_name(step);
+        const std::string bytes = bytes_of(folder / "straight" / name);
+        EXPECT_GT(bytes.size(), 100000u) << name;
+        EXPECT_TRUE(bytes_of(folder / "pieces" / name) == bytes) << name;
+    }
     for (const char* name : {"straight", "pieces"}) {
         const auto file = hdf5::File::open(folder / name / history_name);
         EXPECT_TRUE(read_statistics(file.root(), config.model, 22) == a.statistics);

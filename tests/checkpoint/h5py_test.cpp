@@ -1,4 +1,5 @@
 // What h5py makes of a checkpoint.
+#include "checkpoint/gradient_file.hpp"
 #include "checkpoint/history_file.hpp"
 #include "checkpoint/saved_run.hpp"
 #include "statistics/columns.hpp"
@@ -181,6 +182,36 @@ f.visititems(look)
 assert len(plots) > 30 and 'activations/glorot' in plots, plots
 )",
                              file_.string(), expected, one_step.string(), one_layer.string())));
+}
+
+TEST_F(H5py, ReadsTheGradientOfAStep) {
+    const ParameterTable table(config_.model);
+    std::vector<float> values(static_cast<std::size_t>(table.flat_size()), 0.0f);
+    const Tensor& tensor = table[table.find("blocks.1.mlp.fc.weight")];
+    values[static_cast<std::size_t>(tensor.offset) + 33] = 1.5f;
+    const fs::path file = folder_ / gradient_file_name(12);
+    EXPECT_EQ(file.filename(), "gradients-00000012.h5");
+    write_gradient(file, table, {12, 1.5, 70.0, values});
+    EXPECT_TRUE(run_python(folder_, fmt::format(R"(
+f = h5py.File('{}')
+assert f.attrs['schema'] == 'evengrad-gradient' and f.attrs['complete'] == 1
+g = f['gradients/raw/12']
+assert dict(g.attrs, NX_class='') == dict(NX_class='', step=12, norm_l2=1.5, denominator=70.0)
+d = g['blocks/1/mlp/fc/weight']
+assert d.shape == (64, 32) and d.dtype == np.float32 and d[1, 1] == 1.5 and np.abs(d).sum() == 1.5
+p = h5py.File('{}')['model/parameters/blocks/1/mlp/fc/weight']
+for name in ('name', 'index'):
+    assert d.attrs[name] == p.attrs[name], name
+assert list(d.attrs['dims']) == list(p.attrs['dims']) and 'crc32c' in d.attrs
+squares = []
+g.visititems(lambda _, d: squares.append((d[()] ** 2).sum()) if isinstance(d, h5py.Dataset) else None)
+assert len(squares) == {} and sum(squares) == 2.25
+)",
+                                                file.string(), file_.string(), table.size())));
+    write_gradient(folder_ / gradient_file_name(7), table, {7, 1.5, 70.0, values});
+    remove_gradients_after(folder_.path(), 7);
+    EXPECT_FALSE(fs::exists(file));
+    EXPECT_TRUE(fs::exists(folder_ / gradient_file_name(7)));
 }
 
 }  // namespace

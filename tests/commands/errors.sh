@@ -58,6 +58,9 @@ refuses_options "--optimizer can be sgd, momentum, nesterov, adagrad, rmsprop, a
 refuses_options "--loss-reduction mean: can be token-mean, sequence-mean, sum" --loss-reduction mean
 refuses_options "--sequences can be documents, stream, not 'lines'" --sequences lines
 refuses_options "--log-interval must be at least 0, not -1" --log-interval -1
+refuses_options "--save-gradients 1,x: steps" --save-gradients 1,x
+refuses_options "--save-gradients: the steps are 1 to 4 (--train-iters); there is no step 5" \
+    --save-gradients 5,1
 refuses_options "--clip-grad must be at least 0, not -1" --clip-grad -1
 refuses_options "--lr-warmup-iters 9 is above --train-iters 4" --lr-warmup-iters 9
 refuses_options "--valid-fraction must be at least 0 and below 1, not 1" --valid-fraction 1

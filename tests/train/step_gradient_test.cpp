@@ -80,11 +80,47 @@ TEST(StepGradient, IsTheSameOnEveryLayoutAndLeavesTheRunAsItWas) {
     EXPECT_EQ(different.size(), 7u);  // six gradients and a digest
 }
 
+TEST(StepGradient, IsKeptInTheRecordsThatAreAskedForTheSameOnEveryLayout) {
+    const Dataset data(uneven_documents(101, 150, 5));
+    TrainConfig config = tiny_config(10);
+    config.optimizer.clip_grad = 0.1;
+    config.save_gradients = {2, 4};
+    std::string first;
+    for (const Layout& layout : layouts()) {
+        config.ranks_per_node = layout.ranks_per_node;
+        const std::string text = on_ranks(layout.ranks, [&](const Communicator& part) {
+            Trainer trainer(part, config, part.rank() == 0 ? &data : nullptr);
+            Digest digest;
+            for (std::int64_t step = 1; step <= 4; ++step) {
+                const StepGradient expected = gradient_of_step(trainer, step - 1);
+                const StepRecord record = trainer.step();
+                EXPECT_LT(record.clipped_grad_norm, 0.5 * record.grad_norm);
+                EXPECT_EQ(record.gradient, step % 2 == 0 ? expected.values : std::vector<float>());
+                if (part.rank() != 0 || record.gradient.empty()) continue;
+                digest.add(std::span(record.gradient));
+                double squares = 0.0;
+                for (const float value : record.gradient)
+                    squares += static_cast<double>(value) * static_cast<double>(value);
+                EXPECT_NEAR(std::sqrt(squares) / record.grad_norm, 1.0, 1e-6);
+            }
+            std::string hex = digest.hex();
+            part.broadcast(hex, 0);
+            return hex + trainer.digest();
+        });
+        if (first.empty()) first = text;
+        EXPECT_EQ(text, first) << name(layout);
+    }
+}
+
 TEST(StepGradient, ThereIsNoneWithoutLoss) {
     // The first of the two batches of an epoch gets only masked documents.
     const Dataset data(without_loss_in_first_step(uneven_documents(48, 90, 0)));
     Trainer trainer(world(), tiny_config(10), world().rank() == 0 ? &data : nullptr);
     const StepGradient none = gradient_of_step(trainer, 0), some = gradient_of_step(trainer, 1);
+    TrainConfig config = tiny_config(10);
+    config.save_gradients = {1};
+    Trainer keeping(world(), config, world().rank() == 0 ? &data : nullptr);
+    EXPECT_TRUE(keeping.step().gradient.empty());
     EXPECT_FALSE(none.loss);
     EXPECT_TRUE(none.values.empty());
     EXPECT_TRUE(some.loss);
