@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/activations.hpp"
 #include "model/gpt_fixture.hpp"
+#include "model/mlp_fixture.hpp"
 #include "mpi_main.hpp"
 #include "statistics/layer_collector.hpp"
 
@@ -124,32 +126,47 @@ TEST(Layers, ASignalThatHasVanishedStillHasAVariance) {
     EXPECT_NEAR(found.backward_variance * 9e60, 2.0 / 3.0, 1e-6);
 }
 
-class LayersOfGpt : public testing::Test {
+/// A GPT with dropout, or a perceptron of ReLUs, and five micro-batches; one has no loss.
+class LayersOfModel : public testing::TestWithParam<const char*> {
   protected:
-    LayersOfGpt() {
-        for (std::uint32_t k = 0; k < 5; ++k)
-            batches_.push_back(random_batch({3, 9, 1 + static_cast<int>(k)}, 17, k));
-        std::fill(batches_[3].weights.begin(), batches_[3].weights.end(), 0.0f);
+    LayersOfModel() {
+        for (std::uint32_t k = 0; k < 5; ++k) {
+            texts_.push_back(random_batch({3, 9, 1 + static_cast<int>(k)}, 17, k));
+            rows_.emplace_back(mlp_config(), 8 + static_cast<int>(k), k);
+        }
+        std::fill(texts_[3].weights.begin(), texts_[3].weights.end(), 0.0f);
+        std::fill(rows_[3].weights.begin(), rows_[3].weights.end(), 0.0f);
     }
+    static MlpConfig mlp_config() {
+        MlpConfig config = small_mlp();
+        config.activation = Activation::relu;
+        return config;
+    }
+    bool is_mlp() const { return config_.is_mlp(); }
+    MicroBatch batch(std::size_t k) const { return is_mlp() ? rows_[k].view() : texts_[k].view(); }
+
     template <class T>
     std::vector<KeptLayers<T>> run() {
-        Gpt<T> gpt(config_, table_);
+        const auto model = make_model<T>(config_, table_);
         const AlignedBuffer<T> weights = lively_weights<T>(table_);
         std::vector<KeptLayers<T>> all;
-        for (const OwnedBatch& batch : batches_) {
-            gpt.reserve(MicroBatchSize::of(batch.view()), true);
+        for (std::size_t k = 0; k < texts_.size(); ++k) {
+            model->reserve(MicroBatchSize::of(batch(k)), true);
             PlainSink<T> gradient(table_);
             KeepingSink<T> layers(layers_);
-            gpt.forward_backward(weights.data(), batch.view(), {1, 0.1}, gradient, &layers);
+            model->forward_backward(weights.data(), batch(k), {1, is_mlp() ? 0.0 : 0.1}, gradient,
+                                    &layers);
             all.push_back(layers.kept);
         }
         return all;
     }
 
-    GptConfig config_ = small_config();
+    ModelConfig config_ =
+        GetParam() == std::string("mlp") ? ModelConfig(mlp_config()) : ModelConfig(small_config());
     ParameterTable table_{config_};
     std::vector<ActivationLayer> layers_ = activation_layers(config_);
-    std::vector<OwnedBatch> batches_;
+    std::vector<OwnedBatch> texts_;
+    std::vector<RowBatch> rows_;
 };
 
 /// What the columns are defined as, value by value.
@@ -176,7 +193,8 @@ LayerStatistics in_double(const ActivationLayer& shape,
             y += kept.output[r * units + u];
             signal += kept.signal[r * units + u];
             out.derivative_mean_square += derivative * derivative;
-            out.saturated_fraction += std::abs(derivative) < 0.0112899;
+            out.saturated_fraction +=
+                std::abs(derivative) < 0.01 * largest_derivative(shape.activation);
             if (derivative != 0.0) alive[u] = true;
         }
     });
@@ -197,7 +215,7 @@ LayerStatistics in_double(const ActivationLayer& shape,
     return out;
 }
 
-TEST_F(LayersOfGpt, AgreeWithADoubleReferenceOnAnyNumberOfRanks) {
+TEST_P(LayersOfModel, AgreeWithADoubleReferenceOnAnyNumberOfRanks) {
     const auto kept = run<float>();
     ASSERT_TRUE(kept[3][0].weights.empty()) << "nothing in it has a loss";
     std::vector<std::vector<LayerStatistics>> all;
@@ -208,7 +226,7 @@ TEST_F(LayersOfGpt, AgreeWithADoubleReferenceOnAnyNumberOfRanks) {
     }
     for (const auto& other : all) EXPECT_EQ(other, all[0]);
     const auto exact = run<double>();
-    ASSERT_EQ(all[0].size(), 2u);
+    ASSERT_EQ(all[0].size(), is_mlp() ? 3u : 2u);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         std::vector<const KeptLayer<double>*> of_layer;
         for (const KeptLayers<double>& micro_batch : exact) of_layer.push_back(&micro_batch[l]);
@@ -229,11 +247,29 @@ TEST_F(LayersOfGpt, AgreeWithADoubleReferenceOnAnyNumberOfRanks) {
     }
 }
 
-TEST_F(LayersOfGpt, WeightsThatAreTwiceAsLargeChangeNothing) {
+TEST_P(LayersOfModel, WeightsThatAreTwiceAsLargeChangeNothing) {
     const auto once = collect(world(), layers_, run<float>());
-    for (OwnedBatch& batch : batches_)
-        for (float& weight : batch.weights) weight *= 2.0f;
+    for (std::size_t k = 0; k < texts_.size(); ++k)
+        for (auto* weights : {&texts_[k].weights, &rows_[k].weights})
+            for (float& weight : *weights) weight *= 2.0f;
     EXPECT_EQ(collect(world(), layers_, run<float>()), once);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LayersOfModel, testing::Values("gpt", "mlp"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(Layers, NoDerivativeIsLargerThanTheLargest) {
+    std::vector<double> z, y, derivative;
+    for (int i = -20000; i <= 20000; ++i) z.push_back(1e-3 * i);
+    y.resize(z.size());
+    derivative.resize(z.size());
+    for (std::size_t i = 0; i < activation_names.size(); ++i) {
+        const auto kind = static_cast<Activation>(i);
+        activate_with_derivative(kind, 0.3, z.data(), std::ssize(z), y.data(), derivative.data());
+        double largest = 0.0;
+        for (const double value : derivative) largest = std::max(largest, std::abs(value));
+        EXPECT_NEAR(largest, largest_derivative(kind), 1e-6) << activation_names[i];
+    }
 }
 
 }  // namespace
