@@ -31,10 +31,13 @@ constexpr const char* overview =
     "  evengrad inspect CHECKPOINT|DATA.h5 [--digest | --print-config | --verify]\n"
     "  mpirun -n R evengrad evaluate --checkpoint DIR --data FILE... [options]\n"
     "  mpirun -n R evengrad audit --data FILE... [--config RECIPE] [--resume DIR] [options]\n"
+    "  evengrad diagnose RUN|CHECKPOINT [--json FILE]\n"
+    "  mpirun -n R evengrad diagnose --data FILE... [--config RECIPE] [--resume DIR] [options]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"
     "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped early on request\n"
-    "(a signal, --exit-duration-in-mins) and saved: train --resume goes on.\n";
+    "(a signal, --exit-duration-in-mins) and saved: train --resume goes on; 4 diagnose found\n"
+    "something that vanishes, explodes, is saturated or dead.\n";
 
 /// The processor must have what the library was compiled for.
 bool processor_is_able() {
@@ -74,6 +77,7 @@ int run_collective(const std::string& verb, const evengrad::Communicator& world,
     if (verb == "train") return evengrad::train_command(world, arguments);
     if (verb == "evaluate") return evengrad::evaluate_command(world, arguments);
     if (verb == "audit") return evengrad::audit_command(world, arguments);
+    if (verb == "diagnose") return evengrad::diagnose_command(world, arguments);
     return evengrad::bench_command(world, arguments);
 }
 
@@ -123,7 +127,8 @@ int main(int argc, char** argv) {
     }
     if (verb == "prepare" || verb == "inspect" || verb == "generate")
         return guarded(nullptr, [&] { return run_local(verb, arguments); });
-    if (verb != "train" && verb != "evaluate" && verb != "audit" && verb != "bench") {
+    if (verb != "train" && verb != "evaluate" && verb != "audit" && verb != "diagnose" &&
+        verb != "bench") {
         if (verb.empty())
             fmt::print(stderr, overview, evengrad::version);
         else

@@ -13,11 +13,14 @@ using Arguments = std::vector<std::string>;
 
 /// Exit code of a run that was asked to end before its last step: saved, to be resumed.
 inline constexpr int stopped_early = 3;
+/// Exit code of a diagnosis that found something wrong.
+inline constexpr int unsound = 4;
 
 /// @collective
 int train_command(const Communicator& world, const Arguments& arguments);
 int evaluate_command(const Communicator& world, const Arguments& arguments);
 int audit_command(const Communicator& world, const Arguments& arguments);
+int diagnose_command(const Communicator& world, const Arguments& arguments);
 int bench_command(const Communicator& world, const Arguments& arguments);
 
 /// @local These need no MPI.

@@ -173,10 +173,14 @@ void Patient::residual_paths() {
         found_.layers.begin() + 1, found_.layers.end(),
         [](const LayerFinding& layer) { return layer.layer.inputs == layer.layer.units; });
     if (square == 0) return;
-    suggest("--residual",
+    const bool norms = run_.model.mlp().norm != MlpNorm::none;
+    suggest(norms ? "--residual" : "--residual --norm layernorm",
             fmt::format("past {} of {} layers, which are as wide as their input, signals then "
-                        "come through unchanged as well",
-                        square, found_.layers.size()));
+                        "come through unchanged as well{}",
+                        square, found_.layers.size(),
+                        norms ? ""
+                              : "; the norm keeps what adds up along the way from saturating "
+                                "later layers"));
 }
 
 void Patient::normalize() {

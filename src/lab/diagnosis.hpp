@@ -98,8 +98,9 @@ double steady_range(Index layers_apart);
 /// of which is off by design, 90 %.
 double saturated_share(Activation activation);
 
-/// Share of dead units from which a layer is called so.
-inline constexpr double dead_share = 0.1;
+/// Share of dead units from which a layer is called so. (To the last of many layers all samples
+/// look alike, and up to half of its ReLUs are off for all of them, however well it began.)
+inline constexpr double dead_share = 0.5;
 
 /// The mean over recorded steps: of variances, means and shares, and root mean squares of the rest.
 /// All are of the same layers; there is at least one.

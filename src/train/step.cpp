@@ -32,6 +32,7 @@ class StepRun {
 
     void run();
     StepGradient gradient();
+    StepLayers layers();
 
   private:
     void make_plan();
@@ -336,6 +337,32 @@ StepGradient StepRun::gradient() {
     return out;
 }
 
+StepLayers StepRun::layers() {
+    make_plan();
+    statistics_.emplace(s_);
+    compute_until_it_fits();
+    clear_sums();  // nobody reduces them
+    StepLayers out;
+    out.loss_tokens = plan_.total_loss_tokens();
+    if (plan_.denominator > 0.0) out.layers = statistics_->combine_layers();
+    return out;
+}
+
+/// What `look` sees of a step that isn't taken.
+template <class Look>
+auto look_at_step(Trainer& trainer, std::int64_t step, Look&& look) {
+    Trainer::State& s = trainer.state();
+    const std::int64_t steps_done = std::exchange(s.steps_done, step);
+    const std::vector<std::int32_t> exponents(s.quanta.exponents().begin(),
+                                              s.quanta.exponents().end());
+    StepRecord record;
+    StepRun run(s, record);
+    auto seen = look(run);
+    s.steps_done = steps_done;
+    s.quanta.restore(exponents);
+    return seen;
+}
+
 }  // namespace
 
 StepRecord Trainer::step() {
@@ -345,15 +372,11 @@ StepRecord Trainer::step() {
 }
 
 StepGradient gradient_of_step(Trainer& trainer, std::int64_t step) {
-    Trainer::State& s = trainer.state();
-    const std::int64_t steps_done = std::exchange(s.steps_done, step);
-    const std::vector<std::int32_t> exponents(s.quanta.exponents().begin(),
-                                              s.quanta.exponents().end());
-    StepRecord record;
-    StepGradient gradient = StepRun(s, record).gradient();
-    s.steps_done = steps_done;
-    s.quanta.restore(exponents);
-    return gradient;
+    return look_at_step(trainer, step, [](StepRun& run) { return run.gradient(); });
+}
+
+StepLayers layers_of_step(Trainer& trainer, std::int64_t step) {
+    return look_at_step(trainer, step, [](StepRun& run) { return run.layers(); });
 }
 
 }  // namespace evengrad

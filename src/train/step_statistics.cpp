@@ -20,7 +20,7 @@ LayerSink<float>* StepCollector::layers_of(std::int64_t k) {
 StepStatistics StepCollector::combine(std::span<const std::uint64_t> lost) {
     const Communicator& world = s_.topology.world();
     StepStatistics out = tensors_.combine(world);
-    out.layers = layers_->combine(world);
+    out.layers = combine_layers();
     for (Index t = 0; t < s_.table.size(); ++t) {
         const auto at = static_cast<std::size_t>(t);
         TensorStatistics& tensor = out.tensors[at];

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "statistics/collector.hpp"
 #include "statistics/layer_collector.hpp"
@@ -24,6 +25,8 @@ class StepCollector {
     /// @collective After the update. lost: [tensors] elements of the step's contributions that
     /// were rounded to 0.
     StepStatistics combine(std::span<const std::uint64_t> lost);
+    /// @collective Of the layers alone, after a pass without an update.
+    std::vector<LayerStatistics> combine_layers() { return layers_->combine(s_.topology.world()); }
 
   private:
     const Trainer::State& s_;

@@ -53,4 +53,13 @@ struct StepGradient {
 /// its ledger. @throws Error as a step does.
 StepGradient gradient_of_step(Trainer& trainer, std::int64_t step);
 
+/// What passes through the layers in one step, and nothing done with it.
+struct StepLayers {
+    std::int64_t loss_tokens = 0;
+    std::vector<LayerStatistics> layers;  ///< as StepStatistics'; empty when no token had a loss
+};
+
+/// @collective The same, of the layers with an activation. @throws Error as a step does.
+StepLayers layers_of_step(Trainer& trainer, std::int64_t step);
+
 }  // namespace evengrad

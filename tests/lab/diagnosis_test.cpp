@@ -109,7 +109,7 @@ TEST(Diagnosis, SmallUniformWeightsLetTheGradientVanishBy0577ALayer) {
     ASSERT_FALSE(found.cures.empty());
     EXPECT_EQ(found.cures.front().options, "--init xavier");
     EXPECT_NE(found.cures.front().reason.find("0.577"), std::string::npos);
-    EXPECT_TRUE(suggests(found, "--residual"));
+    EXPECT_TRUE(suggests(found, "--residual --norm layernorm"));
     EXPECT_TRUE(suggests(found, "--norm layernorm"));
     stack.activation = Activation::relu;
     EXPECT_EQ(stack.diagnosed().cures.front().options, "--init he");
@@ -127,7 +127,9 @@ TEST(Diagnosis, SigmoidVanishesByItsDerivative) {
     EXPECT_NEAR(found.layers[0].backward->activation, 0.24, tolerance);
     ASSERT_EQ(found.cures.size(), 2u);
     EXPECT_EQ(found.cures[0].options, "--activation relu --init he");
-    EXPECT_EQ(found.cures[1].options, "--residual");
+    EXPECT_EQ(found.cures[1].options, "--residual --norm layernorm");
+    stack.norm = MlpNorm::layernorm;
+    EXPECT_EQ(stack.diagnosed().cures[1].options, "--residual");
     stack.residual = true;  // and nothing but the rest is left to blame
     stack.rest = 4.0;
     EXPECT_TRUE(stack.diagnosed().is_sound());
@@ -147,7 +149,7 @@ TEST(Diagnosis, LargeWeightsExplode) {
     EXPECT_EQ(found.backward.cause, Cause::weights);
     EXPECT_NEAR(found.backward.total, 16.0, 1e-9);
     EXPECT_EQ(found.cures.front().options, "--init he");
-    EXPECT_FALSE(suggests(found, "--residual"));  // which adds to signals
+    EXPECT_FALSE(suggests(found, "--residual --norm layernorm"));  // which adds to signals
     EXPECT_TRUE(suggests(found, "--norm layernorm"));
 }
 
@@ -236,13 +238,13 @@ TEST(Diagnosis, HalfOfARelusUnitsAreOffByDesignAndDeadOnesAreNot) {
     measured.layers[2].saturated_fraction = 0.95;
     EXPECT_TRUE(diagnose(stack.run(), stack.names(), measured).layers[2].saturated);
     measured.layers[2].saturated_fraction = 0.5;
-    measured.layers[3].dead_fraction = 0.25;
+    measured.layers[3].dead_fraction = 0.75;
     const Diagnosis found = diagnose(stack.run(), stack.names(), measured);
     EXPECT_TRUE(found.layers[3].dead);
-    EXPECT_EQ(found.layers[3].dead_units, 16);
+    EXPECT_EQ(found.layers[3].dead_units, 48);
     EXPECT_FALSE(found.is_sound());
     EXPECT_EQ(found.cures.front().options, "--activation leaky-relu");
-    measured.layers[3].dead_fraction = 0.05;
+    measured.layers[3].dead_fraction = 0.45;
     EXPECT_TRUE(diagnose(stack.run(), stack.names(), measured).is_sound());
 }
 
