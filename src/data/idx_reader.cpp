@@ -189,8 +189,6 @@ ReadTable read_idx(const std::string& path, Labels& labels) {
                                  images.name()));
     Table table;
     table.source = path;
-    for (std::int64_t f = 1; f <= images.width(); ++f)
-        table.feature_names.push_back(std::to_string(f));
     classes.read([&](double value) {
         const auto where = [&] {
             return fmt::format("{} label {}", classes.name(), table.classes.size() + 1);
@@ -211,6 +209,9 @@ ReadTable read_idx(const std::string& path, Labels& labels) {
         }
         table.features.push_back(static_cast<float>(value));
     });
+    // (Last: a header alone may say that there are many.)
+    for (std::int64_t f = 1; f <= images.width(); ++f)
+        table.feature_names.push_back(std::to_string(f));
     return {std::move(table), false};
 }
 
