@@ -373,9 +373,10 @@ TEST(Recipe, HasEveryOptionThatHasAMeaningWithItsHelp) {
         {"--print-config", "--optimizer", "sgd", "--micro-batch-tokens", "512", "--data", "a.txt"});
     EXPECT_TRUE(options.print_config);
     const std::string recipe = options.table.recipe();
-    EXPECT_TRUE(contains(recipe, {"# ---- model\nmodel=gpt", "\nnum-layers=4", "# transformer blocks\n",
-                                  "\ndata=a.txt", "\n# save=", "\nmicro-batch-tokens=512",
-                                  "\noptimizer=sgd", "\nweight-decay=0.1"}));
+    EXPECT_TRUE(contains(
+        recipe,
+        {"# ---- model\nmodel=gpt", "\nnum-layers=4", "# transformer blocks\n", "\ndata=a.txt",
+         "\n# save=", "\nmicro-batch-tokens=512", "\noptimizer=sgd", "\nweight-decay=0.1"}));
     for (const char* without : {"adam-", "micro-batch-size", "print-config", "config=", "help"})
         EXPECT_EQ(recipe.find(without), std::string::npos) << without << '\n' << recipe;
 }
