@@ -37,7 +37,8 @@ std::string OptionTable::why_meaningless(const Condition& condition) const {
         const std::string& decider = condition.deciders.front();
         const auto& values = condition.values;
         if (std::find(values.begin(), values.end(), text(decider)) == values.end()) return {};
-        return fmt::format("with --{} {}", decider, text(decider));
+        return text(decider).empty() ? "without --" + decider
+                                     : fmt::format("with --{} {}", decider, text(decider));
     }
     for (const std::string& decider : condition.deciders)
         if (text(decider) != defaults_.at(decider)) return {};

@@ -27,7 +27,7 @@ refuses_options "'extra' is not an option" extra
 refuses_options "'-n' is not an option" -n
 refuses_options "--init can be zeros, constant, uniform, normal, truncated-normal, lecun, xavier, he, orthogonal, gpt2, not 'glorot'" --init glorot
 refuses_options "--init constant: --init-constant is missing" --init constant
-refuses_options "--init-gain softmax: can be paper, activation, linear, " --init he --init-gain softmax
+refuses_options "--init-gain softmax: can be paper, activation, identity, " --init he --init-gain softmax
 refuses 2 0 "6 problems" "--init-bound means nothing with --init orthogonal" \
     "--init-constant means nothing with --init orthogonal" \
     "--init-distribution means nothing with --init orthogonal" \
@@ -35,7 +35,7 @@ refuses 2 0 "6 problems" "--init-bound means nothing with --init orthogonal" \
     "--init-method-std must be above 0" -- "${good[@]}" --init orthogonal --init-bound 0 \
     --init-constant 1 --init-distribution normal --init-fan sum --init-method-std 0
 refuses_options "--init-fan means nothing with --init xavier" --init xavier --init-fan in
-refuses_options "--init-gain means nothing with --init gpt2" --init-gain relu
+refuses_options "--init-gain means nothing without --init" --init-gain relu
 refuses_options "--lr: '' is not a number" --lr=
 refuses_options "--lr must be above 0 and at most 1e9, not nan" --lr nan
 refuses_options "--lr must be above 0 and at most 1e9, not -1" --lr -1

@@ -16,7 +16,8 @@ help_lists() {
 }
 model=(num-layers=4 hidden-size=128 ffn-hidden-size=0 num-attention-heads=4 seq-length=128)
 help_lists train config= data= valid-data= valid-fraction=0 save= overwrite=false "${model[@]}" \
-    init=gpt2 init-method-std=0.02 init-bound=0 init-constant=0 init-distribution=normal init-fan=in \
+    model=gpt layer-widths= residual=false norm=none loss=cross-entropy activation= \
+    negative-slope=0.01 header=auto input-normalization=none init= init-method-std=0.02 init-bound=0 init-constant=0 init-distribution=normal init-fan=in \
     init-gain=paper dropout=0 sequences=documents global-batch-size=32 micro-batch-size=4 \
     micro-batch-tokens=0 train-iters=1000 optimizer=adamw lr=0.0003 min-lr=0 lr-decay-style=cosine \
     lr-warmup-iters=0 weight-decay=0.1 adam-beta1=0.9 adam-beta2=0.95 adam-eps=1e-08 clip-grad=1 \
