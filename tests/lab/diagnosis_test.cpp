@@ -180,7 +180,7 @@ TEST(Diagnosis, AHollowInTheMiddleIsFoundAlthoughBothEndsAreAlike) {
     Stack stack{.layers = 7};
     LayerMeasurement measured = stack.measured();
     measured.layers[3].backward_variance *= 1e-4;
-    for (const std::size_t l : {0, 1, 2}) measured.layers[l].backward_variance *= 0.25;
+    for (std::size_t l = 0; l < 3; ++l) measured.layers[l].backward_variance *= 0.25;
     const Diagnosis found = diagnose(stack.run(), stack.names(), measured);
     EXPECT_NEAR(found.backward.total, 0.5, tolerance);
     EXPECT_EQ(found.backward.steadiness, Steadiness::vanishing);
