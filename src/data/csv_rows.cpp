@@ -19,7 +19,7 @@ CsvRows::CsvRows(ByteStream& in, char delimiter) : in_(in) {
     // closed would make the rest of the file a cell.)
     csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI);
     csv_set_delim(&parser_, static_cast<unsigned char>(delimiter));
-    csv_set_blk_size(&parser_, 4096);
+    csv_set_blk_size(&parser_, std::size_t{1} << 20);  // a long cell grows by so many bytes
     skip_byte_order_mark(in_);
 }
 
