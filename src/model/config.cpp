@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/text.hpp"
+#include "model/layer_sink.hpp"
 #include <evengrad/model.hpp>
 
 namespace evengrad {
@@ -138,6 +139,22 @@ std::string describe(const ModelConfig& config) {
                        c.norm == MlpNorm::layernorm ? ", layernorm" : "",
                        c.residual ? ", residual" : "",
                        mlp_loss_names[static_cast<std::size_t>(c.loss)]);
+}
+
+std::vector<ActivationLayer> activation_layers(const ModelConfig& config) {
+    std::vector<ActivationLayer> layers;
+    if (config.is_mlp()) {
+        const MlpConfig& mlp = config.mlp();
+        for (Index l = 0; l + 1 < mlp.layers(); ++l)
+            layers.push_back(
+                {fmt::format("layers.{}", l), mlp.width(l), mlp.width(l + 1), mlp.activation});
+    } else {
+        const GptConfig& gpt = config.gpt();
+        for (Index l = 0; l < gpt.num_layers; ++l)
+            layers.push_back({fmt::format("blocks.{}.mlp.fc", l), gpt.hidden_size, gpt.ffn_size(),
+                              gpt.activation});
+    }
+    return layers;
 }
 
 }  // namespace evengrad

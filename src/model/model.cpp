@@ -9,22 +9,6 @@
 
 namespace evengrad {
 
-std::vector<ActivationLayer> activation_layers(const ModelConfig& config) {
-    std::vector<ActivationLayer> layers;
-    if (config.is_mlp()) {
-        const MlpConfig& mlp = config.mlp();
-        for (Index l = 0; l + 1 < mlp.layers(); ++l)
-            layers.push_back(
-                {fmt::format("layers.{}", l), mlp.width(l), mlp.width(l + 1), mlp.activation});
-    } else {
-        const GptConfig& gpt = config.gpt();
-        for (Index l = 0; l < gpt.num_layers; ++l)
-            layers.push_back({fmt::format("blocks.{}.mlp.fc", l), gpt.hidden_size, gpt.ffn_size(),
-                              gpt.activation});
-    }
-    return layers;
-}
-
 MicroBatchSize MicroBatchSize::of(const MicroBatch& batch) {
     MicroBatchSize size;
     size.tokens = static_cast<Index>(batch.tokens.size());
