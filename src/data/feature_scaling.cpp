@@ -60,15 +60,14 @@ FeatureScaling FeatureScaling::fit(FeatureScalingKind kind, const Dataset& data)
             }
         });
     for (std::size_t f = 0; f < width; ++f) {
-        // (The mean of equal numbers may be off by its rounding, which mustn't be divided by.)
-        const bool constant = least[f] == most[f];
+        // (Equal floats have an exact mean in double, hence no spread by rounding.)
         const bool by_range = kind == FeatureScalingKind::minmax;
         const double range = static_cast<double>(most[f]) - static_cast<double>(least[f]);
         const double spread = kind == FeatureScalingKind::center ? 1.0
                               : by_range                         ? range
                                                                  : std::sqrt(variance[f] / rows);
-        scaling.shift.push_back(constant || by_range ? least[f] : static_cast<float>(mean[f]));
-        scaling.scale.push_back(constant ? 1.0F : inverse(spread));
+        scaling.shift.push_back(by_range ? least[f] : static_cast<float>(mean[f]));
+        scaling.scale.push_back(inverse(spread));
     }
     return scaling;
 }

@@ -92,10 +92,10 @@ TEST_F(Csv, ColumnsAreTakenByNameOrNumber) {
     TableOptions options;
     options.target_columns = {"2"};
     options.weight_column = "w";
-    const Dataset data = csv("x,c,w,y\n1,b,0.3,2\n3,a,0,4\n5,a,7.25,6\n", options);
+    const Dataset data = csv("x,c,w,y\n1,b,0.1,2\n3,a,0,4\n5,a,7.25,6\n", options);
     EXPECT_EQ(features_of(data.part(0), 1), (Floats{3, 4}));
     EXPECT_EQ(classes_of(data.part(0)), (Classes{1, 0, 0}));
-    EXPECT_EQ(weights_of(data.part(0)), (Floats{round_weight(0.3), 0.0F, 7.25F}));
+    EXPECT_EQ(weights_of(data.part(0)), (Floats{round_weight(0.1), 0.0F, 7.25F}));
 
     EXPECT_EQ(csv_error("x,x,c\n1,2,a\n", {{}, {"x"}, {}, {}}),
               "a.csv line 1: two columns are called 'x'");

@@ -74,10 +74,10 @@ TEST(TableStore, TheDigestIsOfAllNumbers) {
     Table values = value_table();
     values.values[1] = -1.5;
     EXPECT_NE(Dataset(values).digest(), Dataset(value_table()).digest());
-    // The same numbers in rows of another width.
+    // The same bytes, in rows of another width.
     Table wide = small_table(), narrow = small_table();
-    wide.features.resize(6), wide.classes = {0, 1}, wide.feature_names = {"a", "b", "c"};
-    narrow.features.resize(4), narrow.classes = {0, 1};
+    wide.feature_names = {"a", "b", "c"}, wide.features.assign(6, 0.0F), wide.classes = {0, 1};
+    narrow.feature_names = {"a"}, narrow.features.assign(4, 0.0F), narrow.classes = {0, 0, 0, 1};
     EXPECT_NE(Dataset(wide).digest(), Dataset(narrow).digest());
 }
 
