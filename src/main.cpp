@@ -33,6 +33,7 @@ constexpr const char* overview =
     "  mpirun -n R evengrad audit --data FILE... [--config RECIPE] [--resume DIR] [options]\n"
     "  evengrad diagnose RUN|CHECKPOINT [--json FILE]\n"
     "  mpirun -n R evengrad diagnose --data FILE... [--config RECIPE] [--resume DIR] [options]\n"
+    "  mpirun -n R evengrad sweep --data FILE... --grid NAME=VALUE,VALUE... [options]\n"
     "  mpirun -n R evengrad bench [options]\n"
     "\n"
     "Each verb has --help. Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped early on request\n"
@@ -78,6 +79,7 @@ int run_collective(const std::string& verb, const evengrad::Communicator& world,
     if (verb == "evaluate") return evengrad::evaluate_command(world, arguments);
     if (verb == "audit") return evengrad::audit_command(world, arguments);
     if (verb == "diagnose") return evengrad::diagnose_command(world, arguments);
+    if (verb == "sweep") return evengrad::sweep_command(world, arguments);
     return evengrad::bench_command(world, arguments);
 }
 
@@ -128,7 +130,7 @@ int main(int argc, char** argv) {
     if (verb == "prepare" || verb == "inspect" || verb == "generate")
         return guarded(nullptr, [&] { return run_local(verb, arguments); });
     if (verb != "train" && verb != "evaluate" && verb != "audit" && verb != "diagnose" &&
-        verb != "bench") {
+        verb != "sweep" && verb != "bench") {
         if (verb.empty())
             fmt::print(stderr, overview, evengrad::version);
         else

@@ -89,12 +89,14 @@ class DataPart {
     /// parts come closest to the fraction, a single document between two characters.
     /// @throws Error when it can't be cut in two.
     std::pair<DataPart, DataPart> split_tail(double fraction) const;
+    /// The tokens [begin, end) of the file, inside this part; not empty.
+    DataPart slice(std::int64_t begin, std::int64_t end) const;
 
     const TokenStore& store() const { return *store_; }
+    const std::shared_ptr<const TokenStore>& shared_store() const { return store_; }
 
   private:
     friend class Dataset;
-    DataPart slice(std::int64_t begin, std::int64_t end) const;
 
     std::shared_ptr<const TokenStore> store_;
     std::shared_ptr<const FeatureScaling> scaling_;  ///< none: features as they are

@@ -61,8 +61,9 @@ using EvaluationProgress =
 /// @collective Evaluates a checkpoint's weights, of which each node holds one copy and nothing of
 /// what training needs beside them. `checkpoint`, `data` and `progress` (which may be empty) matter
 /// on rank 0 only; a mixture's shares don't matter, every token counts once.
-/// @throws Error: data without any loss token or with a larger vocabulary, a loss that is no
-/// number (naming the document), a damaged checkpoint, mixed CPUs unless allowed.
+/// @throws Error: data without any loss token or with a larger vocabulary, a damaged checkpoint,
+/// mixed CPUs unless allowed. DivergedError, on all ranks alike: a loss that is no number (naming
+/// the document).
 Evaluation evaluate_checkpoint(const Communicator& world, const CheckpointInfo& checkpoint,
                                const Dataset* data, const EvaluateConfig& config,
                                int ranks_per_node = 0, bool allow_mixed_cpus = false,

@@ -12,6 +12,7 @@
 
 #include <evengrad/communicator.hpp>
 #include <evengrad/dataset.hpp>
+#include <evengrad/error.hpp>
 #include <evengrad/evaluate.hpp>
 #include <evengrad/model.hpp>
 #include <evengrad/optimizer.hpp>
@@ -144,6 +145,12 @@ struct TestHooks {
     std::int64_t lose_row_at_step = 0;  ///< forget one ledger row
 };
 
+/// A run's numbers have outgrown their type: a gradient, a weight or a held-out loss is not a number.
+/// Thrown by all ranks of the trainer's communicator alike, which then can do no more than go away.
+class DivergedError : public Error {
+    using Error::Error;
+};
+
 /// Trains a model. All ranks of the communicator make one and call its @collective functions in the
 /// same order; only rank 0 needs data.
 class Trainer {
@@ -156,8 +163,9 @@ class Trainer {
     Trainer(Trainer&&) noexcept;
 
     /// @collective One global batch: plan, compute, sum, normalize, clip, update.
-    /// @throws Error: a gradient that is no number (naming tensor, step, micro-batch, documents),
-    /// corrupted sums, a second misfit, a ledger that isn't as planned.
+    /// @throws DivergedError: a gradient or weight that is no number (naming tensor, step,
+    /// micro-batch, documents). Error: corrupted sums, a second misfit, a ledger that isn't as
+    /// planned.
     StepRecord step();
 
     /// @collective The loss of `data` (rank 0's), or of `most_sequences` of it

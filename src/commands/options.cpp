@@ -242,8 +242,9 @@ void OptionTable::parse(const std::vector<std::string>& arguments,
     store(found, problems);
 }
 
-void OptionTable::parse_recipe(const std::string& path, std::vector<std::string>& problems) {
-    parse_lines(read_recipe_file(path, problems), path, true, problems);
+void OptionTable::parse_recipe(const std::string& text, const std::string& path,
+                               std::vector<std::string>& problems) {
+    parse_lines(text, path, true, problems);
 }
 
 void OptionTable::parse_resolved(const std::string& text, std::vector<std::string>& problems) {

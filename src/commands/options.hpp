@@ -68,8 +68,10 @@ class OptionTable {
 
     /// Values from the command line (without program and verb). Problems go to `problems`.
     void parse(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
-    /// Values from a recipe file, for what the command line didn't give.
-    void parse_recipe(const std::string& path, std::vector<std::string>& problems);
+    /// Values from the text of a recipe, for what the command line didn't give; `path` is where it
+    /// came from, for messages.
+    void parse_recipe(const std::string& text, const std::string& path,
+                      std::vector<std::string>& problems);
     /// Values from the text of resolved(), in a process that has no command line.
     void parse_resolved(const std::string& text, std::vector<std::string>& problems);
     /// Writes all values to their places. Call once, last.

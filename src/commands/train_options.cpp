@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "commands/recipe.hpp"
 #include <evengrad/dataset.hpp>
 #include <evengrad/error.hpp>
 
@@ -139,7 +140,10 @@ void TrainOptions::read(const std::vector<std::string>& arguments,
                         std::vector<std::string>& problems) {
     table.parse(arguments, problems);
     const std::string recipe = table.given_value("config");
-    if (!recipe.empty()) table.parse_recipe(recipe, problems);
+    if (!recipe.empty()) {
+        if (!recipe_) recipe_ = read_recipe_file(recipe, problems);
+        table.parse_recipe(*recipe_, recipe, problems);
+    }
     table.finish(problems);
     if (help) return;
     interpret(problems);
@@ -156,12 +160,16 @@ void TrainOptions::parse(const std::vector<std::string>& arguments) {
     if (data.empty() && !print_config) problems.push_back("--data is missing: what to train on");
     if (save_.empty() && !print_config && !dry_run)
         problems.push_back("--save is missing: where to put checkpoints");
+    check_plateau(problems);
+    fail_on(problems, "train");
+}
+
+void TrainOptions::check_plateau(std::vector<std::string>& problems) const {
     if (train.schedule.decay == LrDecay::reduce_on_plateau &&
         (loop.eval_interval < 1 || !has_held_out_data()))
         problems.push_back(
             "--lr-decay-style reduce-on-plateau follows held-out losses: it needs --eval-interval, "
             "and --valid-data or --valid-fraction");
-    fail_on(problems, "train");
 }
 
 void TrainOptions::parse_resolved(const std::string& text) {
@@ -180,7 +188,7 @@ Dataset TrainOptions::open(const std::vector<std::string>& files,
     return open_dataset(files, std::move(known));
 }
 
-RunData TrainOptions::open_data() const {
+RunData TrainOptions::open_unscaled_data() const {
     RunData run;
     run.data = open(data, nullptr);
     if (!valid_data.empty()) {
@@ -193,6 +201,11 @@ RunData TrainOptions::open_data() const {
         auto [training, held_out] = run.data.split_tail(valid_fraction);
         run = {std::move(training), std::move(held_out)};
     }
+    return run;
+}
+
+RunData TrainOptions::open_data() const {
+    RunData run = open_unscaled_data();
     if (train.model.is_mlp() && normalization_ != FeatureScalingKind::none) {
         const auto scaling =
             std::make_shared<const FeatureScaling>(FeatureScaling::fit(normalization_, run.data));

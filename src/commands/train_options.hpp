@@ -42,8 +42,11 @@ struct TrainOptions {
     /// Opens --data, --valid-data or --valid-fraction, with --tokenizer or as tables, features
     /// normalized. @throws Error
     RunData open_data() const;
+    /// The same, features as they are in the files.
+    RunData open_unscaled_data() const;
     /// What a run's recipe says of its tables, for other data of the same columns.
     const TableOptions& tables() const { return tables_; }
+    FeatureScalingKind input_normalization() const { return normalization_; }
 
     TrainConfig train;
     LoopConfig loop;
@@ -57,12 +60,18 @@ struct TrainOptions {
   protected:
     /// For a verb whose recipes are those of `train`; what --train-iters is there, and means.
     TrainOptions(const std::string& verb, std::int64_t train_iters, const std::string& help);
-    /// From the command line and the recipe, all that verbs have in common.
+    /// From the command line and the recipe, all that verbs have in common. The recipe's file is
+    /// read unless its text is in `recipe_`, where it is then: what is read once only (a pipe) can
+    /// be parsed again.
     void read(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
     /// What the table's plain values mean; adds problems that only show when all is known.
     virtual void interpret(std::vector<std::string>& problems);
+    /// That a schedule which follows held-out losses gets any.
+    void check_plateau(std::vector<std::string>& problems) const;
     /// Gives options that were left to follow from others the value that does.
     void decide_the_rest();
+
+    std::optional<std::string> recipe_;
 
   private:
     void add_table_options();

@@ -21,6 +21,7 @@ int train_command(const Communicator& world, const Arguments& arguments);
 int evaluate_command(const Communicator& world, const Arguments& arguments);
 int audit_command(const Communicator& world, const Arguments& arguments);
 int diagnose_command(const Communicator& world, const Arguments& arguments);
+int sweep_command(const Communicator& world, const Arguments& arguments);
 int bench_command(const Communicator& world, const Arguments& arguments);
 
 /// @local These need no MPI.

@@ -34,6 +34,8 @@ DataPart::DataPart(std::shared_ptr<const TokenStore> store)
       last_document_(store_->documents()) {}
 
 DataPart DataPart::slice(std::int64_t begin, std::int64_t end) const {
+    EVENGRAD_CHECK(begin_ <= begin && begin < end && end <= end_, "tokens {} to {} of {} to {}",
+                   begin, end, begin_, end_);
     DataPart part = *this;
     part.begin_ = begin;
     part.end_ = end;

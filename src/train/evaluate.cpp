@@ -72,21 +72,22 @@ class Evaluator {
         for (std::int64_t k = 0; k < plan.size(); ++k) {
             const LedgerRow& row = ledger.rows()[static_cast<std::size_t>(k)];
             const MicroBatch batch = plan.micro_batch(k);
-            const Sequence sequence = planner_.sequences()[batch.sequence_ids.front()];
-            if (!std::isfinite(row.loss))
-                throw Error(fmt::format("{}: its loss is not a number",
-                                        data_.part(sequence.part).describe(sequence.document)),
-                            "the model's numbers overflow; evaluate an earlier checkpoint");
             constexpr double none = std::numeric_limits<double>::quiet_NaN();
             const EvaluationSums sums{1,        row.tokens,   row.weight,
                                       row.loss, bytes(batch), has_classes_ ? row.correct : none};
-            result_.parts[static_cast<std::size_t>(sequence.part)] += sums;
+            result_.parts[static_cast<std::size_t>(sequence_of(batch).part)] += sums;
             if (row.tokens == 0) continue;
             const auto octave = static_cast<std::size_t>(
                 std::bit_width(static_cast<std::uint64_t>(row.tokens)) - 1);
             if (octave >= result_.lengths.size()) result_.lengths.resize(octave + 1);
             result_.lengths[octave] += sums;
         }
+    }
+
+    /// The document of a micro-batch, for messages.
+    std::string describe(const MicroBatch& batch) const {
+        const Sequence sequence = sequence_of(batch);
+        return data_.part(sequence.part).describe(sequence.document);
     }
 
     Evaluation result() {
@@ -102,6 +103,10 @@ class Evaluator {
         // One sequence a micro-batch: the result doesn't depend on how training cuts (R15).
         plan.micro_batch_size = 1;
         return plan;
+    }
+
+    Sequence sequence_of(const MicroBatch& batch) const {
+        return planner_.sequences()[batch.sequence_ids.front()];
     }
 
     double bytes(const MicroBatch& batch) const {
@@ -120,6 +125,20 @@ class Evaluator {
     std::vector<double> bytes_of_;  ///< by token; empty: they have no text
     Evaluation result_;
 };
+
+/// @collective All ranks have the combined ledger, so all of them stop; rank 0 knows the document.
+void check_losses(const Communicator& world, const std::optional<Evaluator>& evaluator,
+                  const StepPlan& plan, const Ledger& ledger) {
+    const auto& rows = ledger.rows();
+    const auto found = std::find_if(rows.begin(), rows.end(),
+                                    [](const LedgerRow& row) { return !std::isfinite(row.loss); });
+    if (found == rows.end()) return;
+    std::string document =
+        evaluator ? evaluator->describe(plan.micro_batch(found - rows.begin())) : "";
+    world.broadcast(document, 0);
+    throw DivergedError(fmt::format("{}: its loss is not a number", document),
+                        "the model's numbers overflow; evaluate an earlier checkpoint");
+}
 
 /// @collective
 void broadcast(const Communicator& world, std::vector<EvaluationSums>& sums) {
@@ -212,6 +231,7 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store,
             });
         ledger.combine(world);
         ledger.verify(plan);
+        check_losses(world, evaluator, plan, ledger);
         if (!evaluator) continue;
         evaluator->add(plan, ledger);
         positions += static_cast<std::int64_t>(plan.tokens.size());

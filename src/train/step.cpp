@@ -169,7 +169,7 @@ void StepRun::report_non_finite(std::uint64_t key) const {
         if (all.size() > most) documents += ", ...";
     }
     s_.topology.world().broadcast(documents, 0);
-    throw Error(
+    throw DivergedError(
         fmt::format("step {}: the gradient of {} in micro-batch {} is not a number (computed on "
                     "rank {}; documents: {})",
                     s_.steps_done + 1, s_.table[NonFinite::tensor(key)].name, k,
@@ -255,9 +255,10 @@ void StepRun::update(const PassResult& result) {
     world.min(std::span(&not_finite, 1));
     record_.probe = gradient.probe_of_taken(world);
     if (not_finite != Optimizer::every_weight_is_finite)
-        throw Error(fmt::format("step {}: the update made a weight of {} that is not a number",
-                                s_.steps_done + 1, s_.table[not_finite].name),
-                    "lower --lr; go on from the last checkpoint with --resume");
+        throw DivergedError(
+            fmt::format("step {}: the update made a weight of {} that is not a number",
+                        s_.steps_done + 1, s_.table[not_finite].name),
+            "lower --lr; go on from the last checkpoint with --resume");
     if (statistics_) record_.statistics = statistics_->combine(result.lost);
     clock_.lap(Phase::update);
     share_from_owners(s_.topology, s_.ownership, s_.store.weights(), s_.store.memory());

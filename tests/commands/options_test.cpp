@@ -233,7 +233,8 @@ struct Lists {
     }
     void parse(const std::vector<std::string>& arguments, const std::string& recipe = {}) {
         table.parse(arguments, problems);
-        if (!recipe.empty()) table.parse_recipe(recipe, problems);
+        if (!recipe.empty())
+            table.parse_recipe(read_recipe_file(recipe, problems), recipe, problems);
         table.finish(problems);
     }
 };
