@@ -145,8 +145,9 @@ struct TestHooks {
     std::int64_t lose_row_at_step = 0;  ///< forget one ledger row
 };
 
-/// A run's numbers have outgrown their type: a gradient, a weight or a held-out loss is not a number.
-/// Thrown by all ranks of the trainer's communicator alike, which then can do no more than go away.
+/// A run's numbers have outgrown their type: a gradient, a weight or a held-out loss is not a
+/// number. Thrown by all ranks of the trainer's communicator alike, which then can do no more than
+/// go away.
 class DivergedError : public Error {
     using Error::Error;
 };
