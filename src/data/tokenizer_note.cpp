@@ -11,7 +11,7 @@ namespace evengrad {
 namespace {
 
 // More than any real tokenizer has, so that a hostile file can't make us allocate without bound.
-constexpr std::uint64_t note_bytes = 1 << 16;
+constexpr std::uint64_t tokenizer_note_bytes = 1 << 16;
 constexpr std::uint64_t model_bytes = std::uint64_t{64} << 20;
 
 }  // namespace
@@ -32,7 +32,7 @@ TokenizerSpec read_tokenizer(const hdf5::Group& parent) {
     const hdf5::Group note = parent.open_group("tokenizer");
     TokenizerSpec spec;
     try {
-        const auto json = nlohmann::json::parse(note.read_text("data", note_bytes));
+        const auto json = nlohmann::json::parse(note.read_text("data", tokenizer_note_bytes));
         const auto integer = [&](const char* key) {
             const auto& value = json.at(key);
             if (!value.is_number_integer())
