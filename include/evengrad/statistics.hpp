@@ -78,6 +78,13 @@ struct LayerStatistics {
     bool operator==(const LayerStatistics&) const = default;
 };
 
+/// The units of a layer that a batch leaves no room to learn, by index, rising.
+struct StuckUnits {
+    std::vector<std::int64_t> dead;       ///< as dead_fraction counts them
+    std::vector<std::int64_t> saturated;  ///< not dead, but saturated at every position
+    bool operator==(const StuckUnits&) const = default;
+};
+
 /// Of all tensors and layers at one step. The same on every rank and layout.
 struct StepStatistics {
     std::vector<TensorStatistics> tensors;                     ///< [tensors]

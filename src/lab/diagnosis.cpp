@@ -72,6 +72,7 @@ std::vector<LayerFinding> findings_of(const std::vector<ActivationLayer>& layers
         found.dead = s.dead_fraction > dead_share;
         found.dead_units = static_cast<Index>(
             std::llround(s.dead_fraction * static_cast<double>(layers[l].units)));
+        if (!measured.stuck.empty()) found.stuck = measured.stuck[l];
     }
     return out;
 }

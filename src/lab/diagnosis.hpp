@@ -17,6 +17,7 @@ namespace evengrad {
 struct LayerMeasurement {
     std::vector<LayerStatistics> layers;  ///< of activation_layers(), from input to output
     std::vector<double> weight_std;       ///< [layers] of each one's weight matrix
+    std::vector<StuckUnits> stuck;        ///< [layers] of one batch; none of recorded steps
 };
 
 /// The run that was measured, as far as cures depend on it.
@@ -50,6 +51,7 @@ struct LayerFinding {
     LayerFactor forward;
     bool saturated = false, dead = false;  ///< shares above saturated_share(), dead_share
     Index dead_units = 0;
+    std::optional<StuckUnits> stuck;  ///< where it is known which ones
 };
 
 enum class Steadiness { steady, vanishing, exploding };

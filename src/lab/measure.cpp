@@ -47,6 +47,7 @@ BatchMeasurement measure_batch(const Communicator& world, const TrainConfig& con
             "a larger --global-batch-size or another --seed takes others");
     out.loss_tokens = layers.loss_tokens;
     out.layers.layers = std::move(layers.layers);
+    out.layers.stuck = std::move(layers.stuck);
     for (const ActivationLayer& layer : activation_layers(config.model)) {
         const Tensor& tensor = trainer.parameters()[weight_of(trainer.parameters(), layer)];
         out.layers.weight_std.push_back(std_of(trainer.weights().subspan(

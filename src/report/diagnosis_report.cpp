@@ -192,6 +192,33 @@ std::string list_of(const Diagnosis& found, bool LayerFinding::*what,
     return text;
 }
 
+/// "0-3, 7, 9, 12-15", the first ones of many.
+std::string ranges(const std::vector<std::int64_t>& rising) {
+    constexpr std::size_t most = 8;
+    std::string text;
+    std::size_t count = 0;
+    for (std::size_t begin = 0, end = 0; begin < rising.size(); begin = end) {
+        for (end = begin + 1; end < rising.size() && rising[end] == rising[end - 1] + 1;) ++end;
+        if (begin > 0) text += ", ";
+        if (count++ == most) return text + "...";
+        text += std::to_string(rising[begin]);
+        if (end - begin > 1) text += fmt::format("-{}", rising[end - 1]);
+    }
+    return text;
+}
+
+/// "layers.2 (3 of 64 units): 0, 7, 63; layers.3 (1 of 64 units): 5", or nothing.
+std::string units_of(const Diagnosis& found, std::vector<std::int64_t> StuckUnits::*what) {
+    std::string text;
+    for (const LayerFinding& layer : found.layers) {
+        if (!layer.stuck || ((*layer.stuck).*what).empty()) continue;
+        const std::vector<std::int64_t>& units = (*layer.stuck).*what;
+        text += fmt::format("{}{} ({} of {}): {}", text.empty() ? "" : "; ", layer.layer.name,
+                            units.size(), layer.layer.units, ranges(units));
+    }
+    return text;
+}
+
 std::string verdicts(const DiagnosisReport& report) {
     const Diagnosis& found = report.found;
     std::string text = "\n";
@@ -210,6 +237,14 @@ std::string verdicts(const DiagnosisReport& report) {
             list_of(found, &LayerFinding::dead, &LayerStatistics::dead_fraction, true);
         !list.empty())
         text += wrapped(fmt::format("Dead: {}.", list), "  ");
+    if (const auto list = units_of(found, &StuckUnits::saturated); !list.empty())
+        text += wrapped("Units that are saturated at every sample: " + list, "  ");
+    if (const auto list = units_of(found, &StuckUnits::dead); !list.empty())
+        text += wrapped("Units that are off at every sample: " + list, "  ");
+    if (std::any_of(found.layers.begin(), found.layers.end(), [](const LayerFinding& layer) {
+            return (layer.saturated || layer.dead) && !layer.stuck;
+        }))
+        text += "  (Which units, one batch tells: diagnose --resume CHECKPOINT --data ...)\n";
     if (report.at_first)
         text +=
             fmt::format("At step {} the factors a layer were {:.3g} backward and {:.3g} forward.\n",
@@ -255,6 +290,9 @@ Json to_json(const LayerFinding& found) {
             {"saturated", found.saturated},
             {"dead", found.dead},
             {"dead_units", found.dead_units},
+            {"stuck_units",
+             found.stuck ? Json{{"dead", found.stuck->dead}, {"saturated", found.stuck->saturated}}
+                         : Json(nullptr)},
             {"forward", to_json(found.forward)},
             {"backward", found.backward ? to_json(*found.backward) : Json(nullptr)}};
 }

@@ -1,5 +1,6 @@
 #include "statistics/layer_collector.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -82,10 +83,10 @@ LayerCollector::LayerCollector(std::vector<ActivationLayer> layers, std::int64_t
       sums_(static_cast<std::size_t>(micro_batches) * layers_.size()) {
     std::size_t units = 0;
     for (const ActivationLayer& layer : layers_) {
-        first_alive_.push_back(units);
+        first_unit_.push_back(units);
         units += static_cast<std::size_t>(layer.units);
     }
-    alive_.resize(units);
+    most_active_.resize(units);
 }
 
 void LayerCollector::add(Index layer, const LayerValues<float>& values) {
@@ -93,15 +94,17 @@ void LayerCollector::add(Index layer, const LayerValues<float>& values) {
     const Index inputs = layers_[at].inputs, units = layers_[at].units;
     const auto threshold =
         static_cast<float>(saturation * largest_derivative(layers_[at].activation));
-    std::uint32_t* const alive = alive_.data() + first_alive_[at];
+    std::uint32_t* const most_active = most_active_.data() + first_unit_[at];
     Sums& sums = sums_of(micro_batch_, at);
     for (Index r = 0; r < values.rows; ++r) {
         if (values.weights[r] == 0.0f) continue;
         const float* const derivative = values.derivative + r * units;
         std::uint32_t saturated = 0;
         for (Index u = 0; u < units; ++u) {
-            saturated += std::abs(derivative[u]) < threshold;
-            alive[u] |= derivative[u] != 0.0f;
+            const std::uint32_t is_saturated = std::abs(derivative[u]) < threshold;
+            const std::uint32_t activity = (derivative[u] != 0.0f) + (1 - is_saturated);
+            saturated += is_saturated;
+            most_active[u] = std::max(most_active[u], activity);
         }
         sums.add({1, static_cast<double>(values.weights[r]),
                   Moments::of(values.output + r * units, units),
@@ -114,7 +117,7 @@ void LayerCollector::add(Index layer, const LayerValues<float>& values) {
 
 std::vector<LayerStatistics> LayerCollector::combine(const Communicator& world) {
     sum_words(world, sums_);
-    world.max(alive_);
+    world.max(most_active_);
     std::vector<LayerStatistics> out;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         const Index units = layers_[l].units;
@@ -124,9 +127,8 @@ std::vector<LayerStatistics> LayerCollector::combine(const Communicator& world) 
         const auto positions = static_cast<double>(sums.positions);
         const double elements = positions * static_cast<double>(units);
         const double mean_weight = sums.weight / positions;
-        Index alive = 0;
-        for (Index u = 0; u < units; ++u)
-            alive += alive_[first_alive_[l] + static_cast<std::size_t>(u)];
+        const auto unit_states = units_of(l);
+        const auto dead = std::count(unit_states.begin(), unit_states.end(), 0U);
         LayerStatistics layer;
         layer.forward_mean = sums.forward.mean;
         layer.forward_variance = sums.forward.distances / elements;
@@ -134,8 +136,21 @@ std::vector<LayerStatistics> LayerCollector::combine(const Communicator& world) 
         layer.input_norm = std::sqrt(sums.input_squares / positions);
         layer.derivative_mean_square = sums.derivative_squares / elements;
         layer.saturated_fraction = static_cast<double>(sums.saturated) / elements;
-        layer.dead_fraction = 1.0 - static_cast<double>(alive) / static_cast<double>(units);
+        layer.dead_fraction = static_cast<double>(dead) / static_cast<double>(units);
         out.push_back(layer);
+    }
+    return out;
+}
+
+std::vector<StuckUnits> LayerCollector::stuck_units() const {
+    std::vector<StuckUnits> out;
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+        StuckUnits& stuck = out.emplace_back();
+        std::int64_t unit = 0;
+        for (const std::uint32_t state : units_of(l)) {
+            if (state < 2) (state == 0 ? stuck.dead : stuck.saturated).push_back(unit);
+            ++unit;
+        }
     }
     return out;
 }

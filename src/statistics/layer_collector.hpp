@@ -1,6 +1,7 @@
 // The statistics of what passes through a step's layers, while the model has it in hand.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "model/layer_sink.hpp"
@@ -22,6 +23,8 @@ class LayerCollector final : public LayerSink<float> {
 
     /// @collective Of all micro-batches, each of which one rank has computed. [layers]
     std::vector<LayerStatistics> combine(const Communicator& world);
+    /// @local After combine(). [layers]
+    std::vector<StuckUnits> stuck_units() const;
 
   private:
     /// Mean, and sum of squared distances from it.
@@ -44,11 +47,17 @@ class LayerCollector final : public LayerSink<float> {
         return sums_[static_cast<std::size_t>(micro_batch) * layers_.size() + layer];
     }
 
+    std::span<const std::uint32_t> units_of(std::size_t layer) const {
+        return {most_active_.data() + first_unit_[layer],
+                static_cast<std::size_t>(layers_[layer].units)};
+    }
+
     std::vector<ActivationLayer> layers_;
     std::int64_t micro_batches_, micro_batch_ = 0;
     std::vector<Sums> sums_;  ///< [micro-batches, layers], all bits 0 for those of other ranks
-    std::vector<std::uint32_t> alive_;      ///< [units of all layers] 1: its f'(z) wasn't always 0
-    std::vector<std::size_t> first_alive_;  ///< [layers]
+    /// [units of all layers] 0: its f'(z) was always 0; 1: wasn't, but it was always saturated.
+    std::vector<std::uint32_t> most_active_;
+    std::vector<std::size_t> first_unit_;  ///< [layers]
 };
 
 /// The largest |f'(z)| there can be. For leaky_relu that of slopes of 1 at most.

@@ -345,7 +345,9 @@ StepLayers StepRun::layers() {
     clear_sums();  // nobody reduces them
     StepLayers out;
     out.loss_tokens = plan_.total_loss_tokens();
-    if (plan_.denominator > 0.0) out.layers = statistics_->combine_layers();
+    if (!(plan_.denominator > 0.0)) return out;
+    out.layers = statistics_->combine_layers();
+    out.stuck = statistics_->stuck_units();
     return out;
 }
 

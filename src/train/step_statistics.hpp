@@ -27,6 +27,7 @@ class StepCollector {
     StepStatistics combine(std::span<const std::uint64_t> lost);
     /// @collective Of the layers alone, after a pass without an update.
     std::vector<LayerStatistics> combine_layers() { return layers_->combine(s_.topology.world()); }
+    std::vector<StuckUnits> stuck_units() const { return layers_->stuck_units(); }  ///< thereafter
 
   private:
     const Trainer::State& s_;

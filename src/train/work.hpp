@@ -57,6 +57,7 @@ StepGradient gradient_of_step(Trainer& trainer, std::int64_t step);
 struct StepLayers {
     std::int64_t loss_tokens = 0;
     std::vector<LayerStatistics> layers;  ///< as StepStatistics'; empty when no token had a loss
+    std::vector<StuckUnits> stuck;        ///< [layers]
 };
 
 /// @collective The same, of the layers with an activation. @throws Error as a step does.

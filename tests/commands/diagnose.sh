@@ -95,6 +95,12 @@ for depth in 3 6 12 20; do
     done
 done
 
+# Which units are off for all rows, of a batch; deep in a network, where rows look alike, some are.
+diagnosed 0 2 --data normal.csv "${stack[@]}" --activation relu --init he
+says "Units that are off at every sample: "
+check d.json 'all(len(l["stuck_units"]["dead"]) == l["dead_units"] and
+    l["stuck_units"]["saturated"] == [] for l in d["layers"]) and d["layers"][-1]["dead_units"] > 0'
+
 # Large inputs saturate the first layer; its cure is found, and works.
 table 30 200 100 large.csv
 stack 3
@@ -125,6 +131,7 @@ grep -q "blocks.1.mlp.fc" out || fail "$last: no block"
 succeeds 1 train --data normal.csv "${stack[@]}" --train-iters 12 --stats-interval 1 --save long
 diagnosed 0 1 long
 says "10 recorded samples, step 3 to 12"
+check d.json 'all(l["stuck_units"] is None for l in d["layers"])'
 says "At step 1 the factors"
 diagnosed 0 2 --data normal.csv "${stack[@]}" --resume long
 says "step 12"

@@ -67,7 +67,8 @@ const std::vector<KeptLayer<float>> hand_made{
 /// Each rank takes the micro-batches of its turn.
 std::vector<LayerStatistics> collect(const Communicator& ranks,
                                      const std::vector<ActivationLayer>& layers,
-                                     const std::vector<KeptLayers<float>>& micro_batches) {
+                                     const std::vector<KeptLayers<float>>& micro_batches,
+                                     std::vector<StuckUnits>* stuck = nullptr) {
     LayerCollector collector(layers, std::ssize(micro_batches));
     for (std::size_t k = 0; k < micro_batches.size(); ++k) {
         if (static_cast<int>(k) % ranks.size() != ranks.rank()) continue;
@@ -76,7 +77,9 @@ std::vector<LayerStatistics> collect(const Communicator& ranks,
             if (!micro_batches[k][l].weights.empty())
                 collector.add(static_cast<Index>(l), values_of(micro_batches[k][l]));
     }
-    return collector.combine(ranks);
+    const auto statistics = collector.combine(ranks);
+    if (stuck) *stuck = collector.stuck_units();
+    return statistics;
 }
 
 TEST(Layers, OfHandMadeValues) {
@@ -92,7 +95,20 @@ TEST(Layers, OfHandMadeValues) {
     EXPECT_NEAR(layer.derivative_mean_square,
                 (1.25 + std::pow(0.0099, 2) + std::pow(0.0101, 2)) / 9.0, 1e-9);
     EXPECT_EQ(layer.saturated_fraction, 6.0 / 9.0);
-    EXPECT_EQ(layer.dead_fraction, 1.0 - 2.0 / 3.0) << "the last unit alone is always 0";
+    EXPECT_EQ(layer.dead_fraction, 1.0 / 3.0) << "the last unit alone is always 0";
+}
+
+TEST(Layers, UnitsThatNoPositionMovesAreNamed) {
+    std::vector<KeptLayers<float>> micro_batches{{hand_made[0]}, {hand_made[1]}};
+    std::vector<StuckUnits> stuck;
+    collect(world(), hand_made_layer, micro_batches, &stuck);
+    EXPECT_EQ(stuck, (std::vector<StuckUnits>{{{2}, {}}}));
+    micro_batches[0][0].derivative[1] = -0.0099f;  // where it was 0.5
+    collect(world(), hand_made_layer, micro_batches, &stuck);
+    EXPECT_EQ(stuck, (std::vector<StuckUnits>{{{2}, {1}}}));
+    micro_batches[1][0].derivative[2] = 0.01f;  // at 1 % it isn't saturated
+    collect(world(), hand_made_layer, micro_batches, &stuck);
+    EXPECT_EQ(stuck, (std::vector<StuckUnits>{{{}, {1}}}));
 }
 
 TEST(Layers, AMicroBatchWithoutLossAddsNothing) {
@@ -219,12 +235,15 @@ TEST_P(LayersOfModel, AgreeWithADoubleReferenceOnAnyNumberOfRanks) {
     const auto kept = run<float>();
     ASSERT_TRUE(kept[3][0].weights.empty()) << "nothing in it has a loss";
     std::vector<std::vector<LayerStatistics>> all;
+    std::vector<std::vector<StuckUnits>> stuck;
     for (int count = 1; count <= world().size(); ++count) {
         const bool inside = world().rank() < count;
         const Communicator ranks = world().split(inside ? 0 : 1, world().rank());
-        if (inside) all.push_back(collect(ranks, layers_, kept));
+        if (!inside) continue;
+        all.push_back(collect(ranks, layers_, kept, &stuck.emplace_back()));
     }
     for (const auto& other : all) EXPECT_EQ(other, all[0]);
+    for (const auto& other : stuck) EXPECT_EQ(other, stuck[0]);
     const auto exact = run<double>();
     ASSERT_EQ(all[0].size(), is_mlp() ? 3u : 2u);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
@@ -242,6 +261,8 @@ TEST_P(LayersOfModel, AgreeWithADoubleReferenceOnAnyNumberOfRanks) {
         near(&LayerStatistics::derivative_mean_square, "derivative");
         near(&LayerStatistics::saturated_fraction, "saturated");
         near(&LayerStatistics::dead_fraction, "dead");
+        EXPECT_EQ(static_cast<double>(stuck[0][l].dead.size()),
+                  found.dead_fraction * static_cast<double>(layers_[l].units));
         EXPECT_GT(expected.backward_variance, 0.0);
         EXPECT_GT(expected.saturated_fraction, 0.0);
     }
