@@ -13,7 +13,37 @@ namespace evengrad::fuzz {
 
 namespace {
 
-GptConfig draw_model(Draw& draw) {
+/// Other initial weights than an architecture's own, mostly.
+void draw_init(Draw& draw, InitConfig& init) {
+    if (draw.chance(0.4)) return;
+    init.scheme = draw.one_of({InitScheme::uniform, InitScheme::normal,
+                               InitScheme::truncated_normal, InitScheme::lecun, InitScheme::xavier,
+                               InitScheme::he, InitScheme::orthogonal});
+    if (draw.chance(0.5)) init.distribution = InitDistribution::uniform;
+}
+
+Activation draw_activation(Draw& draw) {
+    return static_cast<Activation>(draw.between(0, std::ssize(activation_names) - 1));
+}
+
+MlpConfig draw_mlp(Draw& draw) {
+    MlpConfig model;
+    model.layer_widths.push_back(draw.skewed(2, 40));
+    const Index width = draw.skewed(3, 60);
+    for (Index layers = draw.between(1, 5); layers > 0; --layers)
+        model.layer_widths.push_back(draw.chance(0.7) ? width : draw.skewed(3, 60));
+    model.loss = draw.chance(0.6) ? MlpLoss::cross_entropy : MlpLoss::mse;
+    model.layer_widths.push_back(model.loss == MlpLoss::mse ? draw.between(1, 3)
+                                                            : draw.between(2, 6));
+    model.activation = draw_activation(draw);
+    model.residual = draw.chance(0.4);
+    if (draw.chance(0.4)) model.norm = MlpNorm::layernorm;
+    model.init.scheme = InitScheme::xavier;
+    draw_init(draw, model.init);
+    return model;
+}
+
+GptConfig draw_gpt(Draw& draw) {
     GptConfig model;
     model.num_layers = draw.skewed(1, 3);
     model.num_attention_heads = draw.between(1, 4);
@@ -21,16 +51,16 @@ GptConfig draw_model(Draw& draw) {
     model.ffn_hidden_size = draw.chance(0.5) ? 0 : draw.skewed(4, 100);
     model.seq_length = draw.skewed(2, 64);
     model.init.std = draw.one_of({0.02, 0.05, 0.3});
-    if (draw.chance(0.5))
-        model.activation = static_cast<Activation>(draw.between(0, activation_names.size() - 1));
+    draw_init(draw, model.init);
+    if (draw.chance(0.5)) model.activation = draw_activation(draw);
     model.dropout = draw.one_of({0.0, 0.0, 0.1, 0.5});
     return model;
 }
 
-PlanConfig draw_plan(Draw& draw, Index seq_length) {
+PlanConfig draw_plan(Draw& draw, const ModelConfig& model) {
     PlanConfig plan;
-    plan.sequences = draw.chance(0.3) ? SequenceMode::stream : SequenceMode::documents;
-    plan.seq_length = seq_length;
+    if (!model.is_mlp() && draw.chance(0.3)) plan.sequences = SequenceMode::stream;
+    const Index seq_length = plan.seq_length = model.seq_length();
     plan.global_batch_size = draw.skewed(1, 24);
     plan.micro_batch_size = draw.skewed(1, 8);
     if (draw.chance(0.4)) plan.micro_batch_tokens = draw.skewed(1, 4 * seq_length);
@@ -158,8 +188,12 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
     drawn.seed = seed;
     drawn.number = number;
     TrainConfig& config = drawn.config;
-    config.model = draw_model(draw);
-    config.plan = draw_plan(draw, config.model.gpt().seq_length);
+    const bool is_mlp = draw.chance(0.3);
+    if (is_mlp)
+        config.model = draw_mlp(draw);
+    else
+        config.model = draw_gpt(draw);
+    config.plan = draw_plan(draw, config.model);
     config.optimizer = draw_optimizer(draw);
     // An undivided sum is a long step: one that leaves numbers that are none is no case.
     const OptimizerKind kind = config.optimizer.kind;
@@ -169,9 +203,17 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
         config.optimizer.clip_grad = 1.0;
     config.schedule = draw_schedule(draw);
     config.seed = draw.bits() >> 8;  // as many as --seed takes
-    drawn.data = draw_data(draw, config.model.gpt().seq_length);
-    config.model.gpt().vocab_size = open_tokenizer(drawn.data.tokenizer)->vocabulary_size();
-    if (draw.chance(0.2)) config.model.gpt().vocab_size += draw.between(1, 40);
+    if (is_mlp) {
+        const MlpConfig& mlp = config.model.mlp();
+        const bool values = mlp.loss == MlpLoss::mse;
+        drawn.data =
+            draw_rows(draw, mlp.features(), values ? 0 : mlp.outputs(), values ? mlp.outputs() : 0);
+    } else {
+        drawn.data = draw_data(draw, config.model.seq_length());
+        Index& vocabulary = config.model.gpt().vocab_size;
+        vocabulary = open_tokenizer(drawn.data.tokenizer)->vocabulary_size();
+        if (draw.chance(0.2)) vocabulary += draw.between(1, 40);
+    }
     if (!drawn.data.valid.empty()) {
         drawn.eval_interval = draw.between(0, 3);
         drawn.eval_iters = draw.between(0, 2);
@@ -187,7 +229,7 @@ FuzzCase draw_case(std::uint64_t seed, std::int64_t number) {
         // Whether a norm is unusual is said after 32 steps. So many of them can only be small ones.
         config.schedule.train_iters = draw.between(34, 40);
         config.report_spike = config.skip_on_spike = draw.one_of({0.5, 1.0, 2.0});
-        config.model.gpt().num_layers = 1;
+        if (!is_mlp) config.model.gpt().num_layers = 1;
         config.plan.global_batch_size = std::min<std::int64_t>(config.plan.global_batch_size, 4);
         layouts = 5;
     }
@@ -204,21 +246,21 @@ std::string describe(const Layout& layout) {
 
 std::vector<std::string> describe(const FuzzCase& drawn) {
     const TrainConfig& config = drawn.config;
-    const GptConfig& model = config.model.gpt();
     const PlanConfig& plan = config.plan;
     std::vector<std::string> files;
     for (const auto* list : {&drawn.data.train, &drawn.data.valid})
         for (const GeneratedFile& file : *list)
             files.push_back(file.name + (file.share > 0.0 ? fmt::format(":{}", file.share) : ""));
     return {
-        fmt::format("{} layers x {}, {} heads, MLP {}, sequences of {}, vocabulary {}, {}, dropout "
-                    "{}, init {}",
-                    model.num_layers, model.hidden_size, model.num_attention_heads,
-                    model.ffn_size(), model.seq_length, model.vocab_size,
-                    activation_names[static_cast<std::size_t>(model.activation)], model.dropout,
-                    evengrad::describe(model.init)),
-        fmt::format("{}, tokenizer {}, {}", fmt::join(files, " "), drawn.data.tokenizer,
-                    plan.sequences == SequenceMode::stream ? "stream" : "documents"),
+        fmt::format("{}; {}; dropout {}", evengrad::describe(config.model),
+                    evengrad::describe(config.model.init()), config.model.dropout()),
+        fmt::format(
+            "{}, {}", fmt::join(files, " "),
+            drawn.data.tables
+                ? fmt::format("features {}",
+                              feature_scaling_names[static_cast<std::size_t>(drawn.data.scaling)])
+                : fmt::format("tokenizer {}, {}", drawn.data.tokenizer,
+                              plan.sequences == SequenceMode::stream ? "stream" : "documents")),
         fmt::format("loss reduction {}, global batches of {}, micro-batches of {} {}; seed {}",
                     plan.reduction.text(), plan.global_batch_size,
                     plan.micro_batch_tokens > 0 ? plan.micro_batch_tokens : plan.micro_batch_size,
@@ -273,7 +315,16 @@ std::vector<std::string> features(const FuzzCase& drawn, const Layout& layout,
     const TrainConfig& config = drawn.config;
     found.push_back("loss reduction " +
                     config.plan.reduction.text().substr(0, config.plan.reduction.text().find(':')));
-    note(config.model.gpt().dropout > 0.0, "dropout");
+    found.push_back(
+        config.model.is_mlp()
+            ? fmt::format("a perceptron, {}",
+                          mlp_loss_names[static_cast<std::size_t>(config.model.mlp().loss)])
+            : "a transformer");
+    note(config.model.is_mlp() && config.model.mlp().residual, "a perceptron, residual");
+    note(config.model.is_mlp() && config.model.mlp().norm != MlpNorm::none,
+         "a perceptron, layernorm");
+    note(drawn.data.scaling != FeatureScalingKind::none, "features scaled");
+    note(config.model.dropout() > 0.0, "dropout");
     note(config.plan.sequences == SequenceMode::stream, "stream");
     note(config.plan.micro_batch_tokens > 0, "micro-batches by tokens");
     found.emplace_back(facts_of(config.optimizer.kind).name);
@@ -289,7 +340,7 @@ std::vector<std::string> features(const FuzzCase& drawn, const Layout& layout,
     note(drawn.data.fractional, "fractional weights");
     note(drawn.data.zero, "weights of 0");
     note(drawn.data.giant, "a giant document");
-    note(drawn.data.tokenizer != "byte", "token ids and labels");
+    note(drawn.data.tokenizer.starts_with("ids"), "token ids and labels");
     note(!drawn.data.valid.empty(), "held-out losses");
     return found;
 }

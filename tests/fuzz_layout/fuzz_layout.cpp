@@ -256,7 +256,11 @@ int work(const Options& options, int argc, char** argv) {
     try {
         FuzzCase drawn = draw_case(options.seed, options.only_case);
         // What is planted is in the weights of one node; an evaluation would show that first.
-        if (!options.plant.empty()) drawn.data.valid.clear();
+        if (!options.plant.empty()) {
+            drawn.data.valid.clear();
+            if (drawn.config.schedule.decay == LrDecay::reduce_on_plateau)
+                drawn.config.schedule.decay = LrDecay::constant;
+        }
         if (options.kill >= 0) run_killed(world, drawn, options.work, options.kill);
         std::vector<std::int64_t> layouts;
         for (std::int64_t i = 0; i < std::ssize(drawn.layouts); ++i)

@@ -113,23 +113,73 @@ class Lines {
     std::int64_t seq_length_, ids_;
 };
 
-Dataset open(const std::vector<GeneratedFile>& files, const std::filesystem::path& folder,
-             const std::string& tokenizer) {
+std::vector<std::string> names_of(const std::vector<GeneratedFile>& files,
+                                  const std::filesystem::path& folder) {
     std::vector<std::string> names;
     for (const GeneratedFile& file : files)
         names.push_back((folder / file.name).string() +
                         (file.share > 0.0 ? fmt::format(":{}", file.share) : ""));
-    return open_dataset(names, open_tokenizer(tokenizer));
+    return names;
 }
+
+/// Features, a weight (if there is a column), a class or values.
+class Rows {
+  public:
+    Rows(Draw& draw, GeneratedData& data, std::int64_t features, std::int64_t classes,
+         std::int64_t values, bool weighted)
+        : draw_(draw),
+          data_(data),
+          features_(features),
+          classes_(classes),
+          values_(values),
+          weighted_(weighted) {}
+
+    /// The first rows have a loss, and all classes.
+    std::string file(std::int64_t rows) {
+        std::string bytes;
+        const std::int64_t plain = std::max<std::int64_t>(classes_, 2);
+        for (std::int64_t i = 0; i < std::max(rows, plain); ++i) bytes += row(i, i < plain);
+        return bytes;
+    }
+
+  private:
+    std::string row(std::int64_t number, bool plain) {
+        std::string line;
+        for (std::int64_t i = 0; i < features_; ++i) line += fmt::format("{:.6g},", value());
+        if (weighted_)
+            line +=
+                fmt::format("{},", plain || draw_.chance(0.7) ? 1.0 : draw_weight(draw_, data_));
+        if (classes_ > 0) line += std::to_string(plain ? number : draw_.between(0, classes_ - 1));
+        for (std::int64_t i = 0; i < values_; ++i)
+            line += fmt::format("{}{:.6g}", i > 0 ? "," : "", value());
+        return line + '\n';
+    }
+    double value() { return 4.0 * draw_.uniform() - 1.0; }
+
+    Draw& draw_;
+    GeneratedData& data_;
+    std::int64_t features_, classes_, values_;
+    bool weighted_;
+};
 
 }  // namespace
 
-Dataset GeneratedData::open_train(const std::filesystem::path& folder) const {
-    return open(train, folder, tokenizer);
-}
-
-Dataset GeneratedData::open_valid(const std::filesystem::path& folder) const {
-    return valid.empty() ? Dataset() : open(valid, folder, tokenizer);
+std::pair<Dataset, Dataset> GeneratedData::open(const std::filesystem::path& folder) const {
+    const auto files = names_of(train, folder), held_out = names_of(valid, folder);
+    std::pair<Dataset, Dataset> out;
+    if (!tables) {
+        out.first = open_dataset(files, open_tokenizer(tokenizer));
+        if (!valid.empty()) out.second = open_dataset(held_out, out.first.tokenizer());
+        return out;
+    }
+    out.first = open_table(files, *tables);
+    if (!valid.empty()) out.second = open_table(held_out, *tables, out.first.tokenizer());
+    if (scaling == FeatureScalingKind::none) return out;
+    const auto fitted =
+        std::make_shared<const FeatureScaling>(FeatureScaling::fit(scaling, out.first));
+    out.first = out.first.scaled(fitted);
+    if (!valid.empty()) out.second = out.second.scaled(fitted);
+    return out;
 }
 
 void GeneratedData::write(const std::filesystem::path& folder) const {
@@ -139,6 +189,31 @@ void GeneratedData::write(const std::filesystem::path& folder) const {
             out << file.bytes << std::flush;
             if (!out) throw Error((folder / file.name).string() + " can't be written");
         }
+}
+
+GeneratedData draw_rows(Draw& draw, std::int64_t features, std::int64_t classes,
+                        std::int64_t values) {
+    GeneratedData data;
+    const bool weighted = draw.chance(0.5);
+    TableOptions& tables = data.tables.emplace();
+    tables.header = TableHeader::no;
+    if (weighted) tables.weight_column = std::to_string(features + 1);
+    if (classes == 0) {
+        tables.targets = TableTargets::values;
+        const std::int64_t first = features + (weighted ? 1 : 0) + 1;
+        for (std::int64_t i = 0; i < values; ++i)
+            tables.target_columns.push_back(std::to_string(first + i));
+    }
+    data.scaling =
+        static_cast<FeatureScalingKind>(draw.between(0, std::ssize(feature_scaling_names) - 1));
+    Rows rows(draw, data, features, classes, values, weighted);
+    const std::int64_t files = draw.between(1, 2);
+    const bool mixture = files > 1 && draw.chance(0.6);
+    for (std::int64_t i = 0; i < files; ++i)
+        data.train.push_back({fmt::format("train-{}.csv", i), rows.file(draw.skewed(5, 100)),
+                              mixture ? draw.one_of({1.0, 1.25, 1.5}) : 0.0});
+    if (draw.chance(0.4)) data.valid.push_back({"valid.csv", rows.file(draw.skewed(2, 30)), 0.0});
+    return data;
 }
 
 GeneratedData draw_data(Draw& draw, std::int64_t seq_length) {

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <fstream>
 #include <thread>
+#include <tuple>
 
 #include <sched.h>
 #include <unistd.h>
@@ -119,7 +120,8 @@ class PlantedSum final : public Observer {
         for (const std::int64_t k : order)
             sum += static_cast<float>(entries[static_cast<std::size_t>(k)].loss);
         Trainer::State& state = trainer_.state();
-        const Tensor& tensor = state.table[state.table.find(planted_tensor)];
+        const char* const name = state.config.model.is_mlp() ? planted_mlp_tensor : planted_tensor;
+        const Tensor& tensor = state.table[state.table.find(name)];
         state.store.weights()[static_cast<std::size_t>(tensor.offset + planted_element)] =
             sum * 0x1p-10f;
     }
@@ -179,8 +181,7 @@ class SegmentRun {
             loop.resume = folder_;
         Dataset train, valid;
         if (root) {
-            train = case_.data.open_train(case_folder_);
-            valid = case_.data.open_valid(case_folder_);
+            std::tie(train, valid) = case_.data.open(case_folder_);
         }
         TrainConfig config = case_.config;
         config.ranks_per_node = segment_.ranks_per_node;

@@ -28,6 +28,7 @@ enum class Plant {
     float_sum,  ///< a weight is a sum of floats in the order of the work, after the last step
 };
 inline constexpr const char* planted_tensor = "blocks.0.attn.qkv.weight";
+inline constexpr const char* planted_mlp_tensor = "layers.0.weight";
 inline constexpr std::int64_t planted_element = 5;
 
 /// @collective The reference and then `layouts`, without their killed segments. A segment goes on
