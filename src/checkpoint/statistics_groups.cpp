@@ -18,7 +18,7 @@ struct SampleAxes {
     hdf5::Dataset layer, step;
 };
 struct HistogramAxes {
-    hdf5::Dataset step, bin;
+    hdf5::Dataset step, octave;
 };
 
 /// A number of each sample, in the order of samples.
@@ -60,11 +60,16 @@ SampleAxes write_sample_axes(hdf5::Group& entry, const std::vector<std::string>&
 HistogramAxes write_histogram_axes(hdf5::Group& entry, const StatisticsHistory& statistics) {
     using Histogram = StatisticsHistory::Histogram;
     entry.write("bin_edge", Octaves::edges(), {Octaves::count + 1});
+    entry.write("bin", Octaves::centers(), {Octaves::count});
     entry.write("histogram_merged", of_samples(statistics.histograms, &Histogram::merged),
                 {statistics.histograms.size()});
+    // Over values H5Web would draw the bins equally wide from the smallest to the largest.
+    std::vector<std::int32_t> octaves(Octaves::count);
+    std::iota(octaves.begin(), octaves.end(), -static_cast<std::int32_t>(Octaves::count / 2));
     return {hdf5::write_scale(entry, {"histogram_step", "step", "last optimizer step counted"},
                               of_samples(statistics.histograms, &Histogram::step)),
-            hdf5::write_scale(entry, {"bin", "1", "value, centers of bins"}, Octaves::centers())};
+            hdf5::write_scale(entry, {"octave", "octave", "sign and octave, from 2^(octave-127)"},
+                              octaves)};
 }
 
 /// Where a sample has statistics of this kind.
@@ -120,7 +125,7 @@ void write_histogram(hdf5::Group& entry, CountsOfTensors counts, const hdf5::Dat
         }
     hdf5::Group group = entry.create_group("histogram", "NXdata");
     hdf5::write_nxdata(group, {"counts", "1", "elements by value"}, values,
-                       {&layers, &axes.step, &axes.bin});
+                       {&layers, &axes.step, &axes.octave});
     prefer_logarithm(group);
 }
 

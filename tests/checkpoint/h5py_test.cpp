@@ -78,12 +78,17 @@ for entry, columns in (('gradients', 'norm_l2 mean std min max zero_fraction qua
         assert g['layer'] == e['layer'] and g['step'] == e['step'], 'not hard links'
         assert 'units' in d.attrs and 'long_name' in d.attrs and d.attrs['interpretation'] == 'image'
     g = e['histogram']
-    assert list(g.attrs['axes']) == ['layer', 'histogram_step', 'bin'] and g.attrs['signal'] == 'counts'
+    assert list(g.attrs['axes']) == ['layer', 'histogram_step', 'octave'] and g.attrs['signal'] == 'counts'
     counts = g['counts']
     assert counts.shape == (layers, steps, 285) and counts.dtype == np.uint64
-    assert [list(dim.keys()) for dim in counts.dims] == [['layer'], ['histogram_step'], ['bin']]
+    assert [list(dim.keys()) for dim in counts.dims] == [['layer'], ['histogram_step'], ['octave']]
     assert (counts[()].sum(axis=2) == e['numel'][()][:, None]).all()
     assert e['bin'].shape == (285,) and e['bin_edge'].shape == (286,) and e['bin_edge'][-1] == 65536
+    octave = e['octave'][()]
+    assert (octave == np.arange(-142, 143)).all()
+    expected = np.sign(octave) * 2.0 ** (np.abs(octave) - 127)
+    assert (e['bin_edge'][:-1][octave > 0] == expected[octave > 0]).all()
+    assert (e['bin_edge'][1:][octave < 0] == expected[octave < 0]).all()
 # After the last recorded step nothing changed the weights.
 w = f['weights']
 edges = w['bin_edge'][()]

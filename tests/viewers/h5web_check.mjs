@@ -7,7 +7,7 @@ import path from 'node:path';
 
 import { withH5Web } from './h5web_view.mjs';
 
-const [files, modules, screenshots] = process.argv.slice(2, 5);
+const [files, modules, screenshots] = process.argv.slice(2, 5).map((name) => path.resolve(name));
 mkdirSync(screenshots, { recursive: true });
 
 // ---- known values
@@ -116,13 +116,32 @@ async function look(view) {
     }
   });
 
+  // How large their elements are, of the first tensor and step: octaves on an even scale.
+  const counts = dump('mlp/latest', '/gradients/histogram/counts').slice(0, 285);
+  assert.equal(counts.reduce((a, b) => a + b), 64 * 32);
+  await view.open('mlp/latest', '/gradients/histogram', shot('histogram'), async () => {
+    const x = await view.axis('abscissa');
+    for (const octave of [counts.indexOf(Math.max(...counts)) - 142, 0]) {
+      const where = `sign and octave, from 2^(octave-127)=${octave}, last optimizer step counted=1`;
+      const count = await view.tooltip(x.place(octave + 0.5), view.picture.height - 20, where);
+      near(count, counts[octave + 142], 1e-3, where);
+    }
+  });
+
   // Its layers: Glorot's two variances of the first step, on a logarithmic scale.
+  const { layers } = JSON.parse(readFileSync(path.join(files, 'diagnosis.json'), 'utf8'));
+  const variances = ['forward', 'backward'].map((way) => {
+    const all = dump('mlp/history.h5', `/activations/glorot/${way}_variance`);
+    layers.forEach((layer, l) => { // all steps together are what diagnose tells
+      const sum = steps.reduce((part, _, s) => part + all[s * layers.length + l], 0);
+      near(Math.sqrt(sum / steps.length), layer[`${way}_std`], 1e-9, layer.name);
+    });
+    return all.slice(0, layers.length).map((variance, layer) => [layer, variance]);
+  });
   await view.open('mlp/history.h5', '/activations', shot('activations'), async () => {
     const [x, y] = [await view.axis('abscissa'), await view.axis('ordinate', Math.log)];
-    for (const [name, color] of [['forward_variance', colors.blue], ['backward_variance', colors.orange]]) {
-      const variances = dump('mlp/history.h5', `/activations/glorot/${name}`).slice(0, 3);
-      checkCurve(view.picture, x, y, variances.map((value, layer) => [layer, value]), color);
-    }
+    checkCurve(view.picture, x, y, variances[0], colors.blue);
+    checkCurve(view.picture, x, y, variances[1], colors.orange);
   });
 
   // A sweep: the accuracies of its first activation, by rate and seed.
