@@ -43,33 +43,42 @@ void prefer_logarithm(hdf5::Group& group) {
     group.set("SILX_style", std::string(R"({"signal_scale_type": "log"})"));
 }
 
+/// Beside the plots: a value for each point of an axis.
+template <hdf5::Numbers Range>
+void write_along(hdf5::Group& entry, const std::string& name, const Range& values,
+                 const hdf5::Dataset& axis) {
+    hdf5::attach_scale(entry.write(name, values, {std::ranges::size(values)}), 0, axis);
+}
+
 /// `layer` names what there is one of in `names`.
 SampleAxes write_sample_axes(hdf5::Group& entry, const std::vector<std::string>& names,
                              const std::string& layer, const StatisticsHistory& statistics) {
     using Sample = StatisticsHistory::Sample;
     std::vector<std::int32_t> index(names.size());
     std::iota(index.begin(), index.end(), 0);
-    entry.write_texts("layer_name", names);
-    entry.write("merged", of_samples(statistics.samples, &Sample::merged),
-                {statistics.samples.size()});
-    return {hdf5::write_scale(entry, {"layer", "index", layer + ", by layer_name"}, index),
-            hdf5::write_scale(entry, {"step", "step", "optimizer step"},
-                              of_samples(statistics.samples, &Sample::step))};
+    SampleAxes axes{hdf5::write_scale(entry, {"layer", "index", layer + ", by layer_name"}, index),
+                    hdf5::write_scale(entry, {"step", "step", "optimizer step"},
+                                      of_samples(statistics.samples, &Sample::step))};
+    hdf5::attach_scale(entry.write_texts("layer_name", names), 0, axes.layer);
+    write_along(entry, "merged", of_samples(statistics.samples, &Sample::merged), axes.step);
+    return axes;
 }
 
 HistogramAxes write_histogram_axes(hdf5::Group& entry, const StatisticsHistory& statistics) {
     using Histogram = StatisticsHistory::Histogram;
-    entry.write("bin_edge", Octaves::edges(), {Octaves::count + 1});
-    entry.write("bin", Octaves::centers(), {Octaves::count});
-    entry.write("histogram_merged", of_samples(statistics.histograms, &Histogram::merged),
-                {statistics.histograms.size()});
     // Over values H5Web would draw the bins equally wide from the smallest to the largest.
     std::vector<std::int32_t> octaves(Octaves::count);
     std::iota(octaves.begin(), octaves.end(), -static_cast<std::int32_t>(Octaves::count / 2));
-    return {hdf5::write_scale(entry, {"histogram_step", "step", "last optimizer step counted"},
-                              of_samples(statistics.histograms, &Histogram::step)),
-            hdf5::write_scale(entry, {"octave", "octave", "sign and octave, from 2^(octave-127)"},
-                              octaves)};
+    HistogramAxes axes{
+        hdf5::write_scale(entry, {"histogram_step", "step", "last optimizer step counted"},
+                          of_samples(statistics.histograms, &Histogram::step)),
+        hdf5::write_scale(entry, {"octave", "octave", "sign and octave, from 2^(octave-127)"},
+                          octaves)};
+    write_along(entry, "bin", Octaves::centers(), axes.octave);
+    hdf5::write_scale(entry, {"bin_edge", "1", "edges of the bins"}, Octaves::edges());
+    write_along(entry, "histogram_merged", of_samples(statistics.histograms, &Histogram::merged),
+                axes.step);
+    return axes;
 }
 
 /// Where a sample has statistics of this kind.
@@ -165,8 +174,8 @@ void write_tensors(hdf5::Group& root, const ParameterTable& table,
     for (const char* name : tensor_entries) {
         hdf5::Group entry = root.create_group(name, "NXentry");
         entry.set("default", std::string("norm_l2"));
-        entry.write("numel", size, {size.size()});
         const SampleAxes axes = write_sample_axes(entry, names, "tensor", statistics);
+        write_along(entry, "numel", size, axes.layer);
         for (const TensorColumn& column : tensor_columns())
             if (column.entry == std::string_view(name))
                 write_column(entry, column, &StatisticsHistory::Sample::tensors, axes, statistics);
@@ -203,9 +212,9 @@ void write_layers(hdf5::Group& root, const std::vector<ActivationLayer>& layers,
         names.push_back(layer.name);
     }
     hdf5::Group entry = root.create_group(layer_entry, "NXentry");
-    entry.write("inputs", inputs, {inputs.size()});
-    entry.write("units", units, {units.size()});
     const SampleAxes axes = write_sample_axes(entry, names, "layer", statistics);
+    write_along(entry, "inputs", inputs, axes.layer);
+    write_along(entry, "units", units, axes.layer);
     for (const LayerColumn& column : layer_columns())
         write_column(entry, column, &StatisticsHistory::Sample::layers, axes, statistics);
     // silx takes a plot of one step for no plot.

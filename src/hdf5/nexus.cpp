@@ -104,11 +104,8 @@ Shape link_axes(Group& group, const Label& signal, const std::vector<const Datas
 
 void attach_axes(Group& group, Dataset& dataset) {
     const auto names = group.get<std::vector<std::string>>("axes");
-    for (std::size_t d = 0; d < names.size(); ++d) {
-        const Dataset axis = group.open_dataset(names[d]);
-        check(H5DSattach_scale(dataset.id(), axis.id(), static_cast<unsigned>(d)),
-              "H5DSattach_scale", {dataset.id(), {}});
-    }
+    for (std::size_t d = 0; d < names.size(); ++d)
+        attach_scale(dataset, static_cast<unsigned>(d), group.open_dataset(names[d]));
 }
 
 Shape name_auxiliary(Group& group, const std::string& signal) {
@@ -121,5 +118,10 @@ Shape name_auxiliary(Group& group, const std::string& signal) {
 }
 
 }  // namespace detail
+
+void attach_scale(const Dataset& dataset, unsigned dimension, const Dataset& scale) {
+    check(H5DSattach_scale(dataset.id(), scale.id(), dimension), "H5DSattach_scale",
+          {dataset.id(), {}});
+}
 
 }  // namespace evengrad::hdf5

@@ -40,6 +40,10 @@ struct Label {
 template <Numbers Range>
 Dataset write_scale(Group& parent, const Label& label, const Range& values);
 
+/// Tells readers that a dimension of a dataset beside the plots is an axis; else xarray makes one
+/// up.
+void attach_scale(const Dataset& dataset, unsigned dimension, const Dataset& scale);
+
 /// Makes `group` plot `values` [axes[0]->size(), axes[1]->size() ...] over `axes`, outermost first.
 ///
 /// Writes the signal, sets NX_class, signal, axes, <axis>_indices and interpretation (spectrum or
