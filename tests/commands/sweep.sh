@@ -99,6 +99,12 @@ for ranks in 1 3; do
 done
 cmp -s text1.json text3.json || fail "$last: other JSON"
 
+# ---- the recipe after Glorot and Bengio, of a few images and steps
+succeeds 2 sweep --config "$source_dir/launch/recipes/glorot.ini" --layer-widths 1024,8,8,9 --train-iters 3 \
+    --data generate:shapeset:rows=90 --valid-data generate:shapeset:rows=30,skip=90 \
+    --grid activation=sigmoid,tanh,softsign init=uniform,xavier lr=0.01,0.03
+[ "$(grep -c 'xavier' out)" = 6 ] || fail "$last: not six points with Xavier's weights"
+
 # ---- refused, with nothing written
 rm -f all.json all.h5
 out_to=(--json all.json --output all.h5)
