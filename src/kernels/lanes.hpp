@@ -23,34 +23,20 @@ inline T lane_sum(Index n, Function&& f) {
     return s[0];
 }
 
-namespace detail {
-/// The one of x[0] ... x[n-1], n at least 1, that comes before all others.
-template <class T, class Before>
-inline T lane_first(const T* x, Index n, Before&& before) {
-    constexpr Index lanes = 64 / static_cast<Index>(sizeof(T));
-    alignas(cache_line) std::array<T, static_cast<std::size_t>(lanes)> first;
-    T* const m = first.data();
-    for (Index l = 0; l < lanes; ++l) m[l] = x[0];
-    Index i = 0;
-    for (; i + lanes <= n; i += lanes)
-        for (Index l = 0; l < lanes; ++l) m[l] = before(x[i + l], m[l]) ? x[i + l] : m[l];
-    for (Index l = 0; i < n; ++i, ++l) m[l] = before(x[i], m[l]) ? x[i] : m[l];
-    T result = m[0];
-    for (Index l = 1; l < lanes; ++l) result = before(m[l], result) ? m[l] : result;
-    return result;
-}
-}  // namespace detail
-
 /// The largest of x[0] ... x[n-1], n at least 1.
 template <class T>
 inline T lane_max(const T* x, Index n) {
-    return detail::lane_first(x, n, [](T a, T b) { return a > b; });
-}
-
-/// The smallest of x[0] ... x[n-1], n at least 1.
-template <class T>
-inline T lane_min(const T* x, Index n) {
-    return detail::lane_first(x, n, [](T a, T b) { return a < b; });
+    constexpr Index lanes = 64 / static_cast<Index>(sizeof(T));
+    alignas(cache_line) std::array<T, static_cast<std::size_t>(lanes)> most;
+    T* const m = most.data();
+    for (Index l = 0; l < lanes; ++l) m[l] = x[0];
+    Index i = 0;
+    for (; i + lanes <= n; i += lanes)
+        for (Index l = 0; l < lanes; ++l) m[l] = x[i + l] > m[l] ? x[i + l] : m[l];
+    for (Index l = 0; i < n; ++i, ++l) m[l] = x[i] > m[l] ? x[i] : m[l];
+    T result = m[0];
+    for (Index l = 1; l < lanes; ++l) result = m[l] > result ? m[l] : result;
+    return result;
 }
 
 }  // namespace evengrad

@@ -1,10 +1,12 @@
 #include "statistics/collector.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 
+#include "base/aligned.hpp"
 #include "kernels/lanes.hpp"
 #include "mpi/words.hpp"
 
@@ -13,6 +15,11 @@ namespace evengrad {
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
+
+/// By its bits: a comparison would depend on how the CPU takes denormal numbers.
+bool is_zero(float x) {
+    return (std::bit_cast<std::uint32_t>(x) << 1) == 0;
+}
 
 }  // namespace
 
@@ -30,21 +37,63 @@ void StatisticsCollector::Sums::add(const Sums& later) {
     most = std::max(most, later.most);
 }
 
-StatisticsCollector::Sums StatisticsCollector::sums_of(std::span<const float> values,
-                                                       Counts& counts) {
+/// All four in one pass, in the order of lane_sum: a quarter of the time of four passes.
+StatisticsCollector::Sums StatisticsCollector::sums_of(std::span<const float> values) {
+    constexpr std::size_t lanes = 16;
+    alignas(cache_line) std::array<double, lanes> sum{}, squares{};
+    alignas(cache_line) std::array<float, lanes> least, most;
+    least.fill(infinity);
+    most.fill(-infinity);
+    const auto see = [&](float x, std::size_t lane) {
+        const auto value = static_cast<double>(x);
+        sum[lane] += value;
+        squares[lane] += value * value;
+        least[lane] = x < least[lane] ? x : least[lane];
+        most[lane] = x > most[lane] ? x : most[lane];
+    };
     const float* const x = values.data();
-    const Index size = std::ssize(values);
-    Sums sums{0.0, 0.0, infinity, -infinity};
-    sums.sum = lane_sum<double>(size, [x](Index i) { return static_cast<double>(x[i]); });
-    sums.squares = lane_sum<double>(
-        size, [x](Index i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); });
-    sums.least = lane_min(x, size);
-    sums.most = lane_max(x, size);
-    for (Index i = 0; i < size; ++i) {
-        ++counts.bins[Octaves::bin(x[i])];
-        counts.zeros += (std::bit_cast<std::uint32_t>(x[i]) << 1) == 0;
+    std::size_t i = 0;
+    for (; i + lanes <= values.size(); i += lanes)
+        for (std::size_t l = 0; l < lanes; ++l) see(x[i + l], l);
+    for (std::size_t l = 0; i < values.size(); ++i, ++l) see(x[i], l);
+    for (std::size_t width = lanes / 2; width > 0; width /= 2)
+        for (std::size_t l = 0; l < width; ++l) {
+            sum[l] += sum[l + width];
+            squares[l] += squares[l + width];
+            least[l] = std::min(least[l], least[l + width]);
+            most[l] = std::max(most[l], most[l + width]);
+        }
+    return {sum[0], squares[0], least[0], most[0]};
+}
+
+/// Neighbors mostly fall into the same bins, and one increment waits for the other: so there are
+/// four tables. Bins are found beforehand, which vectorizes.
+void StatisticsCollector::count(std::span<const float> values, Counts& counts) {
+    constexpr std::size_t tables = 4, piece = 1024;
+    if (values.size() < piece) {  // less than the tables themselves would take
+        for (const float x : values) {
+            ++counts.bins[Octaves::bin(x)];
+            counts.zeros += is_zero(x);
+        }
+        return;
     }
-    return sums;
+    std::array<std::array<std::uint32_t, Octaves::count>, tables> table{};
+    alignas(cache_line) std::array<std::uint32_t, piece> bins;
+    for (std::size_t begin = 0; begin < values.size(); begin += piece) {
+        const std::size_t size = std::min(piece, values.size() - begin);
+        std::uint32_t zeros = 0;
+        for (std::size_t i = 0; i < size; ++i) {
+            bins[i] = static_cast<std::uint32_t>(Octaves::bin(values[begin + i]));
+            zeros += is_zero(values[begin + i]);
+        }
+        counts.zeros += zeros;
+        std::size_t i = 0;
+        for (; i + tables <= size; i += tables)
+            for (std::size_t t = 0; t < tables; ++t) ++table[t][bins[i + t]];
+        for (; i < size; ++i) ++table[0][bins[i]];
+    }
+    for (const auto& part : table)
+        for (std::size_t bin = 0; bin < part.size(); ++bin) counts.bins[bin] += part[bin];
 }
 
 void StatisticsCollector::see(Index block, std::span<const float> gradient,
@@ -52,8 +101,10 @@ void StatisticsCollector::see(Index block, std::span<const float> gradient,
     BlockSums& sums = blocks_[static_cast<std::size_t>(block)];
     TensorCounts& counts =
         counts_[static_cast<std::size_t>(table_.blocks()[static_cast<std::size_t>(block)].tensor)];
-    sums.gradient.add(sums_of(gradient, counts.gradient));
-    sums.weights.add(sums_of(after, counts.weights));
+    sums.gradient.add(sums_of(gradient));
+    sums.weights.add(sums_of(after));
+    count(gradient, counts.gradient);
+    count(after, counts.weights);
     sums.update_squares += lane_sum<double>(std::ssize(after), [&](Index i) {
         const auto at = static_cast<std::size_t>(i);
         const double change = static_cast<double>(after[at]) - static_cast<double>(before[at]);

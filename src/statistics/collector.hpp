@@ -43,7 +43,8 @@ class StatisticsCollector final : public UpdateObserver {
         Counts gradient, weights;
     };
 
-    static Sums sums_of(std::span<const float> values, Counts& counts);
+    static Sums sums_of(std::span<const float> values);
+    static void count(std::span<const float> values, Counts& counts);
     static ValueStatistics statistics_of(const Sums& sums, const Counts& counts, Index size);
 
     const ParameterTable& table_;
