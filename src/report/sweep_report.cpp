@@ -91,8 +91,8 @@ std::string legend(const SweepReport& report, bool accuracy, bool ratios) {
     std::string text = fmt::format(
         "{}, {} each{}", counted(config.cells(), "cell"), steps_of_cells(config),
         config.seeds > 1
-            ? fmt::format("; mean +- standard deviation over seeds {} to {}, without those that "
-                          "diverged or have no number",
+            ? fmt::format("; mean +- standard deviation over seeds {} to {}, of those that have a "
+                          "number",
                           config.first_seed,
                           config.first_seed + static_cast<std::uint64_t>(config.seeds) - 1)
             : fmt::format("; seed {}", config.first_seed));
