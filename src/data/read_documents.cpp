@@ -20,7 +20,7 @@ InputFormat format_of(const std::filesystem::path& path, InputFormat given) {
     throw UsageError(fmt::format("{}: unknown kind of data file{}", name,
                                  extension.empty() ? " (no extension)" : ""),
                      "known are .txt (text), .jsonl (one JSON object a line) and .bin (token ids), "
-                     "each also with .gz behind");
+                     "each also with .gz behind; tables are for train --model mlp");
 }
 
 void read_documents(const std::filesystem::path& path, const ReadOptions& options,
