@@ -27,8 +27,8 @@ try:
     from matplotlib.figure import Figure
     from PIL import Image  # which matplotlib needs as well
 except ImportError as problem:
-    sys.exit(f"analyze.py: error: {problem}; it needs h5py and matplotlib (Debian: python3-h5py, "
-             "python3-matplotlib)")
+    sys.exit(f"analyze.py: error: {sys.executable}: {problem}; it needs h5py and matplotlib (Debian's "
+             "/usr/bin/python3: python3-h5py, python3-matplotlib)")
 
 STATISTICS = ("evengrad-checkpoint", "evengrad-history")
 WHOLE_GRADIENT = "evengrad-gradient"

@@ -65,7 +65,9 @@ DiagnosisReport diagnose_batch(const Communicator& world, const DiagnoseOptions&
     const FeatureScaling* scaling = data->scaling();
     report.run = diagnosed_run(options.train, scaling ? scaling->kind : FeatureScalingKind::none,
                                batch.step);
-    report.found = diagnose(report.run, activation_layers(options.train.model), batch.layers);
+    report.overflow = batch.overflow;
+    if (batch.overflow.empty())
+        report.found = diagnose(report.run, activation_layers(options.train.model), batch.layers);
     report.seed = options.train.seed;
     report.checkpoint = batch.checkpoint;
     report.loss_tokens = batch.loss_tokens;
@@ -102,7 +104,7 @@ int diagnose_command(const Communicator& world, const Arguments& arguments) {
         json->write(diagnosis_json(*report));
         json->publish();
     }
-    return report->found.is_sound() ? 0 : unsound;
+    return report->is_sound() ? 0 : unsound;
 }
 
 }  // namespace evengrad

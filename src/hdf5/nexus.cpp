@@ -59,9 +59,11 @@ std::string schema_of(const Group& root) {
 
 void check_root(const Group& root, const std::string& schema, int major_version) {
     const std::string file = root.where();
-    if (schema_of(root) != schema)
-        throw Error(fmt::format("{}: is no {} file", file, schema),
-                    "give a file that evengrad wrote");
+    if (const std::string has = schema_of(root); has != schema)
+        throw Error(
+            fmt::format("{}: is no {} file{}", file, schema, has.empty() ? "" : ", but " + has),
+            has.empty() ? "give a file that evengrad wrote"
+                        : "give one of that kind; of a run, a checkpoint or its folder");
     const std::string found = root.get<std::string>("schema_version");
     if (found.substr(0, found.find('.')) != std::to_string(major_version))
         throw Error(fmt::format("{}: has schema version {}, this program reads {}.x", file, found,

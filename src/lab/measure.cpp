@@ -40,8 +40,14 @@ BatchMeasurement measure_batch(const Communicator& world, const TrainConfig& con
     TrainingHistory history;
     if (!resume.empty()) out.checkpoint = restore(trainer, resume, history, overrides);
     out.step = trainer.steps_done();
-    StepLayers layers = layers_of_step(trainer, out.step);
-    if (layers.layers.empty())
+    StepLayers layers;
+    try {
+        layers = layers_of_step(trainer, out.step);
+    } catch (const DivergedError& error) {  // on all ranks alike
+        out.overflow = error.what();
+        return out;
+    }
+    if (layers.loss_tokens == 0)
         throw Error(
             fmt::format("no token carries a loss in the global batch of step {}", out.step + 1),
             "a larger --global-batch-size or another --seed takes others");

@@ -18,6 +18,8 @@ struct BatchMeasurement {
     std::int64_t step = 0;  ///< steps done before: 0 for initial weights
     std::int64_t loss_tokens = 0;
     std::filesystem::path checkpoint;  ///< the file, on rank 0; empty: initial weights
+    /// What of the batch is no number, and where; then nothing else is known. Empty: all are.
+    std::string overflow;
 };
 
 /// @collective Measures the layers of the next step's batch; nothing is trained. `resume` (empty:

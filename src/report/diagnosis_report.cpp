@@ -325,6 +325,14 @@ std::string diagnosis_text(const DiagnosisReport& report) {
                         ? fmt::format("initial, seed {}", report.seed)
                         : fmt::format("{}, step {}", report.checkpoint.string(), report.run.step),
                     describe(report.run.model), describe(report.run.model.init()));
+    if (!report.overflow.empty())
+        return text + "measured   one global batch\n\n" +
+               wrapped("Exploding: signals overflow. " + report.overflow + ".", "  ") + "  " +
+               wrapped(
+                   "Nothing can be measured before they don't: try --init he or xavier, "
+                   "--norm layernorm, --input-normalization standardize; of trained weights, an "
+                   "earlier checkpoint, and a lower --lr from there.",
+                   "  ", 2);
     text += report.loss_tokens > 0
                 ? fmt::format(
                       "measured   one global batch: {} with a loss\n",
@@ -339,7 +347,8 @@ std::string diagnosis_text(const DiagnosisReport& report) {
 
 std::string diagnosis_json(const DiagnosisReport& report) {
     const Diagnosis& found = report.found;
-    const bool batch = report.loss_tokens > 0;
+    const bool overflow = !report.overflow.empty();
+    const bool batch = overflow || report.loss_tokens > 0;
     Json json{{"schema", diagnosis_schema},
               {"schema_version", diagnosis_version},
               {"checkpoint",
@@ -348,14 +357,15 @@ std::string diagnosis_json(const DiagnosisReport& report) {
               {"seed", report.seed},
               {"model", describe(report.run.model)},
               {"input_normalization", report.run.input_normalization},
-              {"loss_tokens", batch ? Json(report.loss_tokens) : Json(nullptr)},
+              {"loss_tokens", report.loss_tokens > 0 ? Json(report.loss_tokens) : Json(nullptr)},
               {"recorded_steps", batch ? Json(nullptr)
                                        : Json{{"samples", report.recorded},
                                               {"first", report.first_step},
                                               {"last", report.last_step}}},
-              {"sound", found.is_sound()},
-              {"backward", to_json(found, found.backward)},
-              {"forward", to_json(found, found.forward)}};
+              {"sound", report.is_sound()},
+              {"overflow", overflow},
+              {"backward", overflow ? Json(nullptr) : to_json(found, found.backward)},
+              {"forward", overflow ? Json(nullptr) : to_json(found, found.forward)}};
     json["at_first"] = Json(nullptr);
     if (report.at_first)
         json["at_first"] = {{"step", report.at_first_step},

@@ -20,6 +20,9 @@ struct DiagnosisReport {
     /// Of recorded steps: what the run's first record shows, to compare.
     std::optional<Diagnosis> at_first;
     std::int64_t at_first_step = 0;
+    std::string overflow;  ///< what of the batch is no number; then `found` is nothing
+
+    bool is_sound() const { return overflow.empty() && found.is_sound(); }
 };
 
 /// A table by layer each way, then verdicts in sentences, then cures. Only bytes of ASCII but for

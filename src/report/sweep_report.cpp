@@ -39,6 +39,7 @@ std::string aligned(const std::vector<SweepRow>& rows, std::size_t left) {
 std::string with_spread(const SeedSummary& summary, int digits, bool ratio = false) {
     if (summary.seeds == 0) return "-";
     const auto number = [&](double value) {
+        if (std::abs(value) >= 1e6) return fmt::format("{:.3g}", value);  // about to diverge
         return ratio ? fmt::format("{:.{}g}", value, digits)
                      : fmt::format("{:.{}f}", value, digits);
     };

@@ -110,6 +110,19 @@ check d.json 'd["cures"][0]["options"] == "--input-normalization standardize"'
 diagnosed 0 0 --data large.csv "${stack[@]}" --activation tanh --init xavier \
     --input-normalization standardize
 
+# So large weights that signals overflow: that is found, too. And a model without hidden layers.
+stack 20
+for ranks in 0 2; do
+    diagnosed 4 $ranks --data normal.csv "${stack[@]}" --activation relu --init normal \
+        --init-method-std 99
+    says "Exploding: signals overflow."
+    says "--norm layernorm"
+    check d.json 'd["overflow"] and not d["sound"] and d["backward"] is None and d["layers"] == []'
+done
+diagnosed 0 0 --data normal.csv --model mlp --layer-widths 100,10 --global-batch-size 20
+says "The model has 0 layers with an activation"
+stack 3
+
 # The same on every layout, as text and JSON; of a transformer, too.
 head -60 "$pairs" > train.jsonl
 for layout in "0 0" "1 0" "2 0" "3 0" "3 2"; do
