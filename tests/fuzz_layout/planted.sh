@@ -25,7 +25,7 @@ finds() {
 # says PATTERN
 says() { grep -qE -e "$1" out || fail "'$1' is not in the output"; }
 
-finds 1 "$fuzz_layout" --seed 3 --cases 10 --plant float-sum
+finds 1 "$fuzz_layout" --seed 2 --cases 10 --plant float-sum
 says '^case [0-9]+, layout [0-9]+: not the same bits$'
 number='0x1[.0-9a-f]*p[-+][0-9]+ \([-.e0-9]+\)'
 says "^  saved:  checkpoint of step [0-9]+: (blocks\.0\.attn\.qkv|layers\.0)\.weight\[5\] \(weights\) is $number in the reference and $number here, bits [0-9a-f]{8} differ; in all 1 value of 1 tensor$"
