@@ -34,4 +34,8 @@ struct FeatureScaling {
     void apply(std::span<float> features) const;
 };
 
+/// Fits `kind` to `data`, and scales them and `held_out` (null: there are none) by it; none changes
+/// nothing. @throws Error as fit() does. @local
+void scale_features(FeatureScalingKind kind, Dataset& data, Dataset* held_out);
+
 }  // namespace evengrad

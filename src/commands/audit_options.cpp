@@ -12,11 +12,8 @@ AuditOptions::AuditOptions()
     : TrainOptions("audit", 0,
                    "train each reduction so many steps, all from the seed, and compare held-out "
                    "losses by completion length; 0: don't") {
-    // What a run saves, shows and stops by; an audit of its gradient does nothing of it.
-    table.leave_out({"print-config", "dry-run", "save", "overwrite", "save-interval", "keep-last",
-                     "keep-every", "exit-duration-in-mins", "eval-interval", "eval-iters",
-                     "early-stop-patience", "early-stop-min-delta", "log-interval", "report-spike",
-                     "skip-on-spike", "save-gradients"});
+    leave_out_of_measurements();
+    table.leave_out({"eval-interval", "eval-iters", "skip-on-spike"});
     table.pass_over_in_recipe({"train-iters"});
     table.section("audit");
     table.add("audit-batches", audit.batches, "global batches to look at, from the next step on");

@@ -6,12 +6,9 @@ namespace evengrad {
 
 DiagnoseOptions::DiagnoseOptions()
     : TrainOptions("diagnose", ScheduleConfig().train_iters, "of the recipe; nothing is trained") {
-    // What a run saves, shows and stops by; a diagnosis does nothing of it.
-    table.leave_out({"print-config", "dry-run", "save", "overwrite", "save-interval", "keep-last",
-                     "keep-every", "exit-duration-in-mins", "train-iters", "valid-data",
-                     "eval-interval", "eval-iters", "early-stop-patience", "early-stop-min-delta",
-                     "stats-interval", "log-interval", "report-spike", "skip-on-spike",
-                     "save-gradients"});
+    leave_out_of_measurements();
+    table.leave_out({"train-iters", "valid-data", "eval-interval", "eval-iters", "stats-interval",
+                     "skip-on-spike"});
     table.section("diagnose");
     table.add("checkpoint", checkpoint,
               "checkpoint or run folder: diagnose the statistics it recorded (or name it first, "

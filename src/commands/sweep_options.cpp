@@ -203,11 +203,8 @@ class PointProblems {
 
 SweepOptions::SweepOptions()
     : TrainOptions("sweep", ScheduleConfig().train_iters, "steps of each cell") {
-    // What a run saves, shows and stops by, and where it goes on; cells are only measured.
-    table.leave_out({"print-config", "dry-run", "save", "overwrite", "resume", "override",
-                     "save-interval", "keep-last", "keep-every", "exit-duration-in-mins",
-                     "early-stop-patience", "early-stop-min-delta", "log-interval", "report-spike",
-                     "save-gradients"});
+    leave_out_of_measurements();
+    table.leave_out({"resume", "override"});  // cells begin anew
     table.section("sweep");
     table.add_list("grid", grid_,
                    "NAME=VALUE,VALUE,... for each dimension: an option of training and the values "

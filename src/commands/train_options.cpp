@@ -164,6 +164,12 @@ void TrainOptions::parse(const std::vector<std::string>& arguments) {
     fail_on(problems, "train");
 }
 
+void TrainOptions::leave_out_of_measurements() {
+    table.leave_out({"print-config", "dry-run", "save", "overwrite", "save-interval", "keep-last",
+                     "keep-every", "exit-duration-in-mins", "early-stop-patience",
+                     "early-stop-min-delta", "log-interval", "report-spike", "save-gradients"});
+}
+
 void TrainOptions::check_plateau(std::vector<std::string>& problems) const {
     if (train.schedule.decay == LrDecay::reduce_on_plateau &&
         (loop.eval_interval < 1 || !has_held_out_data()))
@@ -206,12 +212,8 @@ RunData TrainOptions::open_unscaled_data() const {
 
 RunData TrainOptions::open_data() const {
     RunData run = open_unscaled_data();
-    if (train.model.is_mlp() && normalization_ != FeatureScalingKind::none) {
-        const auto scaling =
-            std::make_shared<const FeatureScaling>(FeatureScaling::fit(normalization_, run.data));
-        run.data = run.data.scaled(scaling);
-        if (run.valid) run.valid = run.valid->scaled(scaling);
-    }
+    if (train.model.is_mlp())
+        scale_features(normalization_, run.data, run.valid ? &*run.valid : nullptr);
     return run;
 }
 

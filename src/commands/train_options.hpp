@@ -66,6 +66,8 @@ struct TrainOptions {
     void read(const std::vector<std::string>& arguments, std::vector<std::string>& problems);
     /// What the table's plain values mean; adds problems that only show when all is known.
     virtual void interpret(std::vector<std::string>& problems);
+    /// For a verb that only measures: without what a run saves, shows and stops by.
+    void leave_out_of_measurements();
     /// That a schedule which follows held-out losses gets any.
     void check_plateau(std::vector<std::string>& problems) const;
     /// Gives options that were left to follow from others the value that does.

@@ -77,4 +77,11 @@ void FeatureScaling::apply(std::span<float> features) const {
         features[f] = (features[f] - shift[f]) * scale[f];
 }
 
+void scale_features(FeatureScalingKind kind, Dataset& data, Dataset* held_out) {
+    if (kind == FeatureScalingKind::none) return;
+    const auto scaling = std::make_shared<const FeatureScaling>(FeatureScaling::fit(kind, data));
+    data = data.scaled(scaling);
+    if (held_out) *held_out = held_out->scaled(scaling);
+}
+
 }  // namespace evengrad

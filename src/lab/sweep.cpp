@@ -11,6 +11,7 @@
 #include "base/narrow.hpp"
 #include "data/share_datasets.hpp"
 #include "kernels/blas.hpp"
+#include "mpi/words.hpp"
 #include "train/evaluation.hpp"
 #include <evengrad/error.hpp>
 
@@ -132,12 +133,7 @@ SweepCell run_cell(const Group& group, const SweepConfig& config, std::int64_t c
     if (group.data) {
         data = *group.data;
         if (group.valid) valid = *group.valid;
-        if (point.input_normalization != FeatureScalingKind::none) {
-            const auto scaling = std::make_shared<const FeatureScaling>(
-                FeatureScaling::fit(point.input_normalization, *data));
-            data = data->scaled(scaling);
-            if (valid) valid = valid->scaled(scaling);
-        }
+        scale_features(point.input_normalization, *data, valid ? &*valid : nullptr);
     }
     try {
         CellRun run(group, config, train, data ? &*data : nullptr, valid ? &*valid : nullptr);
@@ -173,24 +169,16 @@ void check_points(const SweepConfig& config, const Dataset& data, const Dataset*
     }
 }
 
-/// @collective Each cell has one writer and is 0 elsewhere, so that sums of integers are the cells.
+/// @collective The cells that ranks have as their `own`, on all ranks.
 void gather_cells(const Communicator& world, const std::vector<std::int64_t>& own, Sweep& sweep) {
-    constexpr std::size_t size = sizeof(SweepCell) / sizeof(std::uint64_t);
-    static_assert(size * sizeof(std::uint64_t) == sizeof(SweepCell) &&
-                      std::is_trivially_copyable_v<SweepCell>,
-                  "cells are 64-bit words");
-    std::vector<std::uint64_t> words(size * sweep.size()), writers(sweep.size());
-    for (const std::int64_t cell : own) {
-        std::memcpy(words.data() + size * at(cell), &sweep[at(cell)], sizeof(SweepCell));
-        writers[at(cell)] = 1;
-    }
-    world.sum(words);
+    std::vector<std::uint64_t> writers(sweep.size());
+    for (const std::int64_t cell : own) writers[at(cell)] = 1;
+    for (std::size_t cell = 0; cell < sweep.size(); ++cell)
+        if (writers[cell] == 0) std::memset(static_cast<void*>(&sweep[cell]), 0, sizeof(SweepCell));
+    sum_words(world, sweep);
     world.sum(writers);
-    for (std::size_t cell = 0; cell < sweep.size(); ++cell) {
+    for (std::size_t cell = 0; cell < sweep.size(); ++cell)
         EVENGRAD_CHECK(writers[cell] == 1, "cell {} came from {} groups", cell, writers[cell]);
-        std::memcpy(static_cast<void*>(&sweep[cell]), words.data() + size * cell,
-                    sizeof(SweepCell));
-    }
 }
 
 }  // namespace

@@ -174,11 +174,7 @@ std::pair<Dataset, Dataset> GeneratedData::open(const std::filesystem::path& fol
     }
     out.first = open_table(files, *tables);
     if (!valid.empty()) out.second = open_table(held_out, *tables, out.first.tokenizer());
-    if (scaling == FeatureScalingKind::none) return out;
-    const auto fitted =
-        std::make_shared<const FeatureScaling>(FeatureScaling::fit(scaling, out.first));
-    out.first = out.first.scaled(fitted);
-    if (!valid.empty()) out.second = out.second.scaled(fitted);
+    scale_features(scaling, out.first, valid.empty() ? nullptr : &out.second);
     return out;
 }
 
