@@ -49,7 +49,8 @@ void print_summary(const CheckpointInfo& info) {
     print("           {} parameters in {} tensors\n", table.parameter_count(), table.size());
     print("optimizer  {}, {} a parameter\n", info.optimizer, counted(info.moments, "moment"));
     print("batches    {}\n", info.state.batches);
-    print("tokenizer  {}\n", info.state.tokenizer.describe());
+    const bool is_mlp = info.model.is_mlp();
+    print("{}  {}\n", is_mlp ? "targets  " : "tokenizer", info.state.tokenizer.describe());
     print("state      step {}, epoch {}, {}, seed {}\n", info.state.step, info.state.epoch,
           counted(info.state.updates, "update"), info.state.seed);
     const TrainingHistory& history = info.history;
@@ -60,9 +61,9 @@ void print_summary(const CheckpointInfo& info) {
         std::accumulate(history.skipped.begin(), history.skipped.end(), std::int64_t{0});
     if (skipped > 0) print("           {} left out\n", counted(skipped, "update"));
     if (!history.step.empty() && !std::isnan(history.noise_scale.back()))
-        print("           gradient noise scale {:.3g} +- {:.2g} tokens; the last step had {}\n",
+        print("           gradient noise scale {:.3g} +- {:.2g} {}; the last step had {}\n",
               history.noise_scale.back(), history.noise_scale_error.back(),
-              history.loss_tokens.back());
+              is_mlp ? "rows" : "tokens", history.loss_tokens.back());
     if (!history.validation_step.empty())
         print("held out   loss {:.4f} at step {}\n", history.validation_loss.back(),
               history.validation_step.back());

@@ -1,5 +1,7 @@
 #include "commands/model_options.hpp"
 
+#include <algorithm>
+
 #include <fmt/ranges.h>
 
 #include <evengrad/error.hpp>
@@ -58,6 +60,12 @@ void ModelOptions::add_to(OptionTable& table) {
                                "model", {"gpt"}, models);
     table.means_something_with({"layer-widths", "residual", "norm", "loss"}, "model", {"mlp"},
                                models);
+    table.means_nothing_where(
+        {"residual", "norm", "activation", "negative-slope"}, "layer-widths",
+        [](const std::string& widths) {
+            return std::count(widths.begin(), widths.end(), ',') == 1;
+        },
+        "without a hidden layer in --layer-widths");
     std::vector<std::string> activations(activation_names.begin(), activation_names.end());
     activations.emplace_back();
     table.means_something_with({"negative-slope"}, "activation", {"leaky-relu"}, activations);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <numeric>
 #include <sstream>
+#include <utility>
 
 #include "base/log.hpp"
 #include "commands/recipe.hpp"
@@ -59,14 +60,15 @@ std::size_t edits_between(const std::string& a, const std::string& b, std::size_
     std::vector<std::size_t> row(b.size() + 1);
     std::iota(row.begin(), row.end(), std::size_t{0});
     for (std::size_t i = 0; i < a.size(); ++i) {
-        std::size_t diagonal = row[0];
-        row[0] = i + 1;
+        std::size_t diagonal = i, left = i + 1, least = left;
+        row[0] = left;
         for (std::size_t j = 0; j < b.size(); ++j) {
-            const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, replaced});
+            std::size_t& above = row[j + 1];
+            left = std::min({left + 1, above + 1, diagonal + (a[i] == b[j] ? 0 : 1)});
+            diagonal = std::exchange(above, left);
+            least = std::min(least, left);
         }
-        if (*std::min_element(row.begin(), row.end()) >= most) return most;
+        if (least >= most) return most;
     }
     return std::min(row.back(), most);
 }

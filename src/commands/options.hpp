@@ -55,6 +55,9 @@ class OptionTable {
     /// known at all is a problem by itself.)
     void means_something_with(const std::vector<std::string>& names, const std::string& decider,
                               const std::vector<std::string>& values, std::vector<std::string> all);
+    /// `names` have none where `holds` of the decider's value; `why` says it after "means nothing".
+    void means_nothing_where(const std::vector<std::string>& names, const std::string& decider,
+                             bool (*holds)(const std::string& value), const std::string& why);
     /// `names` have none unless one of `deciders` isn't at its default.
     void means_nothing_without(const std::vector<std::string>& names,
                                const std::vector<std::string>& deciders);
@@ -120,11 +123,13 @@ class OptionTable {
         boost::program_options::basic_option<char> option;
         std::string where;
     };
-    /// `name` means nothing with `decider` at one of `values`; or, where there are no values,
-    /// without one of `deciders`.
+    /// `name` means nothing with `decider` at one of `values`; or where `holds` of it; or, where
+    /// there is neither, without one of `deciders`.
     struct Condition {
         std::string name;
-        std::vector<std::string> deciders, values;
+        std::vector<std::string> deciders{}, values{};
+        bool (*holds)(const std::string& value) = nullptr;
+        std::string why{};
     };
 
     void add_option(const std::string& name, const boost::program_options::value_semantic* semantic,

@@ -10,7 +10,8 @@ namespace evengrad {
 void OptionTable::means_nothing_with(const std::vector<std::string>& names,
                                      const std::string& decider,
                                      const std::vector<std::string>& values) {
-    for (const std::string& name : names) conditions_.push_back({name, {decider}, values});
+    for (const std::string& name : names)
+        conditions_.push_back({.name = name, .deciders = {decider}, .values = values});
 }
 
 void OptionTable::means_something_with(const std::vector<std::string>& names,
@@ -23,9 +24,18 @@ void OptionTable::means_something_with(const std::vector<std::string>& names,
     means_nothing_with(names, decider, all);
 }
 
+void OptionTable::means_nothing_where(const std::vector<std::string>& names,
+                                      const std::string& decider,
+                                      bool (*holds)(const std::string& value),
+                                      const std::string& why) {
+    for (const std::string& name : names)
+        conditions_.push_back({.name = name, .deciders = {decider}, .holds = holds, .why = why});
+}
+
 void OptionTable::means_nothing_without(const std::vector<std::string>& names,
                                         const std::vector<std::string>& deciders) {
-    for (const std::string& name : names) conditions_.push_back({name, deciders, {}});
+    for (const std::string& name : names)
+        conditions_.push_back({.name = name, .deciders = deciders});
 }
 
 /// Why an option has no meaning now; empty when it has one.
@@ -40,6 +50,8 @@ std::string OptionTable::why_meaningless(const Condition& condition) const {
         return text(decider).empty() ? "without --" + decider
                                      : fmt::format("with --{} {}", decider, text(decider));
     }
+    if (condition.holds)
+        return condition.holds(text(condition.deciders.front())) ? condition.why : "";
     for (const std::string& decider : condition.deciders)
         if (text(decider) != defaults_.at(decider)) return {};
     return fmt::format("without --{}", fmt::join(condition.deciders, " or --"));

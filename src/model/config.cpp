@@ -134,11 +134,12 @@ std::string describe(const ModelConfig& config) {
                            c.vocab_size);
     }
     const MlpConfig& c = config.mlp();
-    return fmt::format("mlp, {}, {}{}{}, {}", fmt::join(c.layer_widths, "-"),
-                       activation_names[static_cast<std::size_t>(c.activation)],
-                       c.norm == MlpNorm::layernorm ? ", layernorm" : "",
-                       c.residual ? ", residual" : "",
-                       mlp_loss_names[static_cast<std::size_t>(c.loss)]);
+    const bool hidden = c.layer_widths.size() > 2;  // otherwise nothing is activated
+    return fmt::format(
+        "mlp, {}, {}{}{}{}", fmt::join(c.layer_widths, "-"),
+        hidden ? activation_names[static_cast<std::size_t>(c.activation)] + std::string(", ") : "",
+        c.norm == MlpNorm::layernorm ? "layernorm, " : "", c.residual ? "residual, " : "",
+        mlp_loss_names[static_cast<std::size_t>(c.loss)]);
 }
 
 std::vector<ActivationLayer> activation_layers(const ModelConfig& config) {

@@ -83,6 +83,9 @@ refuses 2 0 "--negative-slope means nothing with --activation relu" -- train "${
     --layer-widths 64,8,10 --activation relu --negative-slope 0.1
 refuses 2 0 "--activation can be identity" "swish" -- train "${fit[@]}" --layer-widths 64,8,10 \
     --activation swish
+refuses 2 2 "--activation means nothing without a hidden layer in --layer-widths" \
+    "--residual means nothing without a hidden layer" "--norm means nothing without a hidden layer" -- \
+    train "${fit[@]}" --layer-widths 64,10 --activation relu --residual --norm layernorm
 sed '7s/,[0-9]*$/,12/' held.csv > far.csv
 refuses 1 2 "far.csv line 7" 12 -- train "${fit[@]}" --layer-widths 64,8,10 --valid-data far.csv
 refuses 2 2 "means nothing to rows" -- evaluate --checkpoint half --data held.csv --sequences stream
