@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Several hosts on one machine, for tests of what goes on between hosts. Sourced as helpers.sh of
 # tests/commands is, which it includes.
 #

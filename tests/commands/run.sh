@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# launch/run on one machine: the command it makes, signals, and starting again until a run is done.
+# (On several hosts: tests/cluster.)
+source "$(dirname "$0")/helpers.sh"
+launch() { timeout -k 5 180 "$source_dir/launch/run" --program "$evengrad" "$@" > out 2> err < /dev/null; }
+# begin OPTIONS...: in the background, as process `process`; `code` is its exit code after `end`.
+# (bash starts what runs in the background deaf to SIGINT.)
+begin() {
+    timeout -k 5 180 env --default-signal=INT "$source_dir/launch/run" --program "$evengrad" \
+        --oversubscribe -n 2 "$@" > out 2> err < /dev/null &
+    guard=$!
+    until process=$(pgrep -P $guard); do sleep 0.02; done
+}
+end() {
+    wait $guard
+    code=$?
+    [ $code != 124 ] || fail "$1: hangs"
+}
+job=(train --data "$pairs" "${tiny[@]}" --dropout 0.1 --save-interval 2 --log-level warning)
+
+# The command: bound to cores where there are enough of them; what needs quotes has them.
+prints() {
+    local expected=$1
+    shift
+    "$source_dir/launch/run" --program "$evengrad" --print "$@" > out 2> err < /dev/null ||
+        fail "launch/run --print $*: exit code $?"
+    grep -qF -e "$expected" out || fail "launch/run $*: $(cat out err), not $expected"
+}
+prints "\$ mpirun -n 1 --bind-to core $evengrad train --data 'a b' --stop 'it'\\''s'" \
+    -n 1 -- train --data "a b" --stop "it's"
+prints "mpirun -n 4096 --bind-to none --oversubscribe" -n 4096 -- bench
+prints "mpirun -n 1 --bind-to none --oversubscribe" -n 1 --oversubscribe -- bench
+prints "mpirun -n 1 --bind-to core -mca btl_tcp_if_include eth7 -mca oob_tcp_if_include eth7" -n 1 \
+    --interface eth7 -- bench
+printf 'a slots=2\n# b slots=9\n\n  c  slots=4 # d\n' > hosts
+prints "mpirun --hostfile hosts --bind-to core -mca oob_tcp_keepalive_time 5" --hostfile hosts -- bench
+OPENBLAS_CORETYPE=Haswell prints "-x OPENBLAS_CORETYPE" -n 1 -- bench
+SLURM_JOB_ID=7 prints "\$ mpirun --bind-to core -mca oob_tcp_keepalive_time 5" -- bench
+
+# What makes no sense is refused before anything starts.
+refuses_run() {
+    local text=$1
+    shift
+    launch "$@"
+    [ $? = 2 ] || fail "launch/run $*: exit code $?"
+    grep -qF -e "$text" err || fail "launch/run $*: $(head -1 err), not $text"
+}
+refuses_run "nothing to run" -n 2
+refuses_run "-n: '0' is not a number of ranks" -n 0 -- train
+refuses_run "unknown option --until" --until done -- train
+refuses_run "without its value" --hostfile -- train
+refuses_run "nowhere can't be read" --hostfile nowhere -- train
+refuses_run "--until-done is for train" --until-done -- evaluate
+refuses_run "--until-done needs --save DIR" --until-done -- train --data "$pairs"
+
+# Exit codes are evengrad's, and wrong use isn't tried again.
+launch -n 1 -- inspect nowhere
+[ $? = 1 ] || fail "inspect nowhere: exit code $?"
+launch -n 2 --until-done -- train --data nowhere.txt --save nothing --no-such-option
+[ $? = 2 ] || fail "an unknown option: exit code $?"
+[ "$(grep -c '^\$ mpirun' err)" = 1 ] || fail "wrong use was tried again"
+
+succeeds 0 "${job[@]}" --train-iters 60 --save straight
+reference=$(digest_of straight)
+
+# await_save FOLDER: waits until a run has saved there.
+await_save() {
+    local tries=0
+    until [ -e "$1/latest" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || { fail "$1: nothing is saved"; cat err; finish; }
+        sleep 0.1
+    done
+}
+# ranks_of FOLDER: processes of the ranks that train there.
+ranks_of() { pgrep -f "^$evengrad train .*--save $1( |$)"; }
+
+# Each signal: the run finishes its step, saves, ends with code 3, and can be gone on with.
+for name in INT TERM USR1; do
+    begin -- "${job[@]}" --train-iters 100000 --save "by-$name"
+    await_save "by-$name"
+    kill -s $name $process
+    end "SIG$name"
+    [ $code = 3 ] || { fail "SIG$name: exit code $code"; cat err; }
+    grep -q "launch/run: SIG$name: asking the run to save" err || fail "SIG$name: says $(cat err)"
+    grep -q "stopped at step .* by SIGUSR2" err || fail "SIG$name: evengrad says $(cat err)"
+    step=$("$evengrad" inspect "by-$name" | sed -n -E 's/^state +step ([0-9]+),.*/\1/p')
+    [ "$(wc -l < "by-$name/metrics.jsonl")" = "$step" ] || fail "SIG$name: metrics end elsewhere"
+done
+# Twice: at once, whatever isn't saved.
+begin -- "${job[@]}" --save twice --train-iters 100000
+await_save twice
+for rank in $(ranks_of twice); do kill -STOP "$rank"; done
+kill -INT $process
+sleep 1
+kill -INT $process
+end "ended twice"
+[ $code != 0 ] && [ $code != 3 ] || fail "ended twice: exit code $code"
+[ -z "$(ranks_of twice)" ] || fail "ended twice: ranks live on"
+
+# Ranks and mpirun are killed; each time the run goes on, and is in the end the one nobody touched.
+begin --until-done -- "${job[@]}" --train-iters 60 --save killed
+saw=none
+for victim in rank mpirun; do
+    tries=0
+    until [ "$(readlink killed/latest)" != "$saw" ] && [ -e killed/latest ] && ranks_of killed > /dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || { fail "before $victim: nothing new is saved"; cat err; finish; }
+        sleep 0.05
+    done
+    if [ $victim = rank ]; then
+        kill -9 "$(ranks_of killed | tail -1)"
+    else
+        pkill -9 -P $process -x mpirun
+    fi
+    while ranks_of killed > /dev/null; do sleep 0.05; done
+    saw=$(readlink killed/latest)
+done
+end killed
+[ $code = 0 ] || { fail "killed: exit code $code"; cat err; }
+[ "$(grep -c 'starting again in 1 s, from killed$' err)" = 2 ] || fail "killed: $(cat err)"
+[ "$(digest_of killed)" = "$reference" ] || fail "killed: another digest"
+
+# Started once more: nothing is left to do, and nothing is overwritten.
+launch -n 1 --until-done -- "${job[@]}" --train-iters 60 --save killed ||
+    fail "done already: exit code $?"
+[ "$(digest_of killed)" = "$reference" ] || fail "done already: another digest"
+
+# What fails again and again ends, with its exit code and the last message.
+launch -n 1 --until-done --tries 3 -- "${job[@]}" --train-iters 60 --save diverged \
+    --optimizer sgd --lr 1e9 --clip-grad 0
+code=$?
+[ $code = 1 ] || fail "diverged: exit code $code"
+grep -q "giving up: 3 starts in a row" err || fail "diverged: $(cat err)"
+
+# A folder with something of somebody else's, without a checkpoint, is never overwritten.
+mkdir others && echo mine > others/metrics.jsonl
+launch -n 1 --until-done --tries 2 -- "${job[@]}" --train-iters 2 --save others &&
+    fail "others: no error"
+[ "$(cat others/metrics.jsonl)" = mine ] || fail "others: overwritten"
+finish
