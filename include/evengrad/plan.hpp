@@ -172,8 +172,9 @@ class Planner {
 };
 
 /// Micro-batches (by index) of each node: longest processing time first onto the node that would
-/// finish it first, in proportion to ranks (Graham 1969). Each list is by falling cost.
+/// finish it first (Graham 1969, for machines of unequal speed). `speeds` [nodes] are above 0, in
+/// any unit: ranks, or measured. Each list is by falling cost.
 std::vector<std::vector<std::int64_t>> deal_to_nodes(std::span<const double> costs,
-                                                     std::span<const int> ranks_of_node);
+                                                     std::span<const double> speeds);
 
 }  // namespace evengrad

@@ -117,7 +117,8 @@ struct StepRecord {
     bool recomputed = false;  ///< a tensor's quantum didn't fit and the step was computed twice
     double seconds = 0.0;     ///< wall time (rank 0's)
     std::array<double, 3>
-        busy{};  ///< share of the compute phase that ranks computed: min, mean, max
+        busy{};                ///< share of the compute phase that ranks computed: min, mean, max
+    std::vector<double> idle;  ///< [ranks] seconds of that phase in which a rank computed nothing
     std::array<double, phase_count> phases{};  ///< seconds
 };
 
@@ -143,6 +144,9 @@ struct TestHooks {
     std::string nan_tensor;             ///<   gradient of this tensor
     std::int64_t flip_bit_at_step = 0;  ///< flip one bit of an integer sum before the reduction
     std::int64_t lose_row_at_step = 0;  ///< forget one ledger row
+    /// Seconds that a micro-batch of so many operations takes at least on this rank: a slow
+    /// machine.
+    std::function<double(int rank, double flops)> pace;
 };
 
 /// A run's numbers have outgrown their type: a gradient, a weight or a held-out loss is not a

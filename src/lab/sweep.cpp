@@ -229,7 +229,7 @@ Sweep run_sweep(const Communicator& world, const SweepConfig& config, const Data
     const auto group_of = [&](int rank) {
         return static_cast<int>(static_cast<std::int64_t>(rank) * groups / world.size());
     };
-    std::vector<int> ranks(at(groups));
+    std::vector<double> ranks(at(groups));
     for (int rank = 0; rank < world.size(); ++rank) ++ranks[at(group_of(rank))];
     const int own_group = group_of(world.rank());
     Group group{world.split(own_group, world.rank()), nullptr, nullptr, false};

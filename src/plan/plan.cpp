@@ -256,18 +256,18 @@ StepPlan Planner::plan_of(const std::vector<std::int64_t>& ids) const {
 }
 
 std::vector<std::vector<std::int64_t>> deal_to_nodes(std::span<const double> costs,
-                                                     std::span<const int> ranks_of_node) {
+                                                     std::span<const double> speeds) {
     std::vector<std::int64_t> order(costs.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(),
                      [&](std::int64_t a, std::int64_t b) { return costs[at(a)] > costs[at(b)]; });
-    std::vector<std::vector<std::int64_t>> dealt(ranks_of_node.size());
-    std::vector<double> load(ranks_of_node.size(), 0.0);
+    std::vector<std::vector<std::int64_t>> dealt(speeds.size());
+    std::vector<double> load(speeds.size(), 0.0);
     for (const std::int64_t k : order) {
         std::size_t best = 0;
         double best_end = 0.0;
         for (std::size_t n = 0; n < load.size(); ++n) {
-            const double end = (load[n] + costs[at(k)]) / ranks_of_node[n];
+            const double end = (load[n] + costs[at(k)]) / speeds[n];
             if (n == 0 || end < best_end) {
                 best = n;
                 best_end = end;

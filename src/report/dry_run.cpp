@@ -48,9 +48,9 @@ std::vector<DryRun::Kind> kinds_of(const ParameterTable& table) {
 /// Share of the time until the last rank is done that ranks compute: micro-batches dealt to nodes,
 /// and drawn there by whoever is free, as in a step.
 double balance_of(const std::vector<double>& costs, const Topology& topology) {
-    std::vector<int> ranks_of_node;
+    std::vector<double> ranks_of_node;
     for (int node = 0; node < topology.node_count(); ++node)
-        ranks_of_node.push_back(static_cast<int>(topology.ranks_of(node).size()));
+        ranks_of_node.push_back(static_cast<double>(topology.ranks_of(node).size()));
     const auto dealt = deal_to_nodes(costs, ranks_of_node);
     double end = 0.0;
     for (std::size_t node = 0; node < dealt.size(); ++node) {

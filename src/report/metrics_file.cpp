@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 
 #include <fcntl.h>
@@ -107,6 +108,8 @@ void MetricsFile::on_step(const StepRecord& record) {
     json["seconds"] = record.seconds;
     json["tokens_per_second"] = static_cast<double>(record.tokens) / record.seconds;
     json["busy"] = record.busy;
+    auto& idle = json["idle"] = nlohmann::ordered_json::array();
+    for (const double seconds : record.idle) idle.push_back(std::round(seconds * 1e4) / 1e4);
     write(json);
 }
 

@@ -207,6 +207,7 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store,
         sequences = evaluator->size();
     }
     world.broadcast(std::span(&sequences, 1), 0);
+    NodeSpeeds speeds(topology);
     const std::int64_t window = window_size(model_config.seq_length(), world.size());
     std::int64_t positions = 0;
     for (std::int64_t first = 0; first < sequences; first += window) {
@@ -214,7 +215,7 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store,
         StepPlan plan;
         if (evaluator) plan = evaluator->plan(first, last);
         broadcast_plan(world, plan);
-        const Deal dealt = deal(topology, model_config, plan);
+        const Deal dealt = deal(speeds, model_config, plan);
         model.reserve(dealt.largest, false);
         Ledger ledger(plan.size());
         draw_micro_batches(
@@ -222,15 +223,18 @@ Evaluation evaluate(const Topology& topology, const NodeStore& store,
             [&](std::int64_t k) {
                 const MicroBatch batch = plan.micro_batch(k);
                 LedgerRow row = begin_row(world.rank(), batch);
+                const double begin = monotonic_seconds();
                 if (row.tokens > 0) {
                     const LossSums sums = model.forward(store.weights().data(), batch);
                     row.loss = sums.loss;
                     row.correct = sums.correct;
                 }
+                row.nanoseconds = static_cast<std::int64_t>((monotonic_seconds() - begin) * 1e9);
                 ledger.record(k, row);
             });
         ledger.combine(world);
         ledger.verify(plan);
+        speeds.follow(ledger, dealt.costs);
         check_losses(world, evaluator, plan, ledger);
         if (!evaluator) continue;
         evaluator->add(plan, ledger);

@@ -104,6 +104,7 @@ Trainer::State::State(const Communicator& world, const TrainConfig& config_, con
     : config(begin(config_)),
       hooks(std::move(hooks_)),
       topology(world, config.ranks_per_node),
+      speeds(topology),
       table(config.model),
       ownership(topology, block_ranges(table)),
       store(topology, table),

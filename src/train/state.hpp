@@ -10,6 +10,7 @@
 #include "mpi/node.hpp"
 #include "optimizer/optimizer.hpp"
 #include "statistics/recent_steps.hpp"
+#include "train/node_speeds.hpp"
 #include <evengrad/train.hpp>
 
 namespace evengrad {
@@ -75,6 +76,7 @@ struct Trainer::State {
     TrainConfig config;
     TestHooks hooks;
     Topology topology;
+    NodeSpeeds speeds;
     ParameterTable table;
     Ownership ownership;
     NodeStore store;

@@ -1,8 +1,10 @@
 // One step, in the order of its phases.
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <numeric>
+#include <thread>
 
 #include "base/log.hpp"
 #include "gradient/normalize.hpp"
@@ -72,7 +74,7 @@ void StepRun::make_plan() {
         throw Error(fmt::format("step {} has {} micro-batches, more than {}", plan_.step + 1,
                                 plan_.size(), most_micro_batches),
                     "a larger --micro-batch-size or --micro-batch-tokens makes fewer");
-    deal_ = deal(s_.topology, s_.config.model, plan_);
+    deal_ = deal(s_.speeds, s_.config.model, plan_);
     auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     if (s_.hooks.order) s_.hooks.order(mine);
     s_.model->reserve(deal_.largest, true);
@@ -105,6 +107,12 @@ PassResult StepRun::compute() {
         row.squared_norm = facts.squared_norm;
         row.checksum = facts.checksum;
         row.probe = facts.probe;
+        if (s_.hooks.pace) {
+            const double least =
+                s_.hooks.pace(static_cast<int>(row.rank), deal_.costs[static_cast<std::size_t>(k)]);
+            std::this_thread::sleep_for(
+                std::chrono::duration<double>(least - (monotonic_seconds() - begin)));
+        }
         const double seconds = monotonic_seconds() - begin;
         row.nanoseconds = static_cast<std::int64_t>(seconds * 1e9);
         if (!(step == s_.hooks.lose_row_at_step && k == 0)) s_.ledger.record(k, row);
@@ -117,6 +125,7 @@ PassResult StepRun::compute() {
     agree(result);
     clock_.lap(Phase::wait);
     s_.ledger.verify(plan_);
+    s_.speeds.follow(s_.ledger, deal_.costs);
     describe_work(monotonic_seconds() - start);
     if (result.non_finite != NonFinite::none) report_non_finite(result.non_finite);
     return result;
@@ -146,6 +155,8 @@ void StepRun::describe_work(double compute_seconds) {
         std::accumulate(busy.begin(), busy.end(), 0.0) / static_cast<double>(busy.size());
     const double whole = std::max({compute_seconds, *most, 1e-9});
     record_.busy = {*least / whole, mean / whole, *most / whole};
+    record_.idle.clear();
+    for (const double seconds : busy) record_.idle.push_back(whole - seconds);
 }
 
 void StepRun::clear_sums() {
@@ -323,6 +334,7 @@ void StepRun::run() {
     record_.seconds = monotonic_seconds() - start;
     s_.topology.world().broadcast(std::span(&record_.seconds, 1), 0);
     s_.topology.world().broadcast(std::span<double>(record_.busy), 0);
+    s_.topology.world().broadcast(std::span<double>(record_.idle), 0);
 }
 
 StepGradient StepRun::gradient() {

@@ -73,18 +73,14 @@ double micro_batch_cost(const ModelConfig& config, const MicroBatch& batch) {
     return flops;
 }
 
-Deal deal(const Topology& topology, const ModelConfig& config, const StepPlan& plan) {
-    std::vector<double> costs;
+Deal deal(const NodeSpeeds& speeds, const ModelConfig& config, const StepPlan& plan) {
     Deal result;
     for (std::int64_t k = 0; k < plan.size(); ++k) {
         const MicroBatch batch = plan.micro_batch(k);
-        costs.push_back(micro_batch_cost(config, batch));
+        result.costs.push_back(micro_batch_cost(config, batch));
         result.largest.include(MicroBatchSize::of(batch));
     }
-    std::vector<int> ranks;
-    for (int node = 0; node < topology.node_count(); ++node)
-        ranks.push_back(static_cast<int>(topology.ranks_of(node).size()));
-    result.of_node = deal_to_nodes(costs, ranks);
+    result.of_node = deal_to_nodes(result.costs, speeds.of_nodes());
     return result;
 }
 

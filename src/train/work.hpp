@@ -22,9 +22,10 @@ double micro_batch_cost(const ModelConfig& config, const MicroBatch& batch);
 /// Who gets what: the same on every rank.
 struct Deal {
     std::vector<std::vector<std::int64_t>> of_node;  ///< micro-batches, by falling cost
+    std::vector<double> costs;                       ///< [micro-batches]
     MicroBatchSize largest;                          ///< of all of them
 };
-Deal deal(const Topology& topology, const ModelConfig& config, const StepPlan& plan);
+Deal deal(const NodeSpeeds& speeds, const ModelConfig& config, const StepPlan& plan);
 
 /// The ledger's row for a micro-batch of `rank`, without what computing it gives.
 LedgerRow begin_row(int rank, const MicroBatch& batch);

@@ -148,14 +148,14 @@ TEST(Pack, FirstFitLeavesNoTwoThatWouldFitIntoOne) {
 // end * all ranks <= total + (nodes - 1) * that piece.
 TEST(DealToNodes, NoNodeEndsLaterThanGrahamsBound) {
     const Philox philox(3, RandomPurpose::test);
-    for (const std::vector<int>& ranks :
-         {std::vector<int>{4}, {1, 1}, {16, 1}, {1, 2, 5}, {8, 8, 8, 2}})
+    for (const std::vector<double>& ranks :
+         {std::vector<double>{4}, {1, 1}, {16, 1}, {1, 2, 5}, {8, 8, 8, 2}})
         for (std::uint32_t count = 1; count < 60; ++count) {
             std::vector<double> costs;
             for (std::uint32_t i = 0; i < count; ++i)
                 costs.push_back(static_cast<double>(1 + philox(i, count)[0] % 100));
             const double total = std::accumulate(costs.begin(), costs.end(), 0.0);
-            const double all_ranks = std::accumulate(ranks.begin(), ranks.end(), 0);
+            const double all_ranks = std::accumulate(ranks.begin(), ranks.end(), 0.0);
             const auto dealt = deal_to_nodes(costs, ranks);
             for (std::size_t n = 0; n < ranks.size(); ++n) {
                 if (dealt[n].empty()) continue;

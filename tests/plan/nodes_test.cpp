@@ -23,8 +23,8 @@ std::vector<double> uneven_costs(std::size_t count) {
 
 TEST(DealToNodes, GivesEachMicroBatchToOneNode) {
     for (const std::size_t count : {0u, 1u, 2u, 5u, 100u})
-        for (const std::vector<int>& ranks :
-             {std::vector<int>{1}, {1, 1}, {4, 1, 2}, {8, 8, 8, 8, 8, 8, 8}}) {
+        for (const std::vector<double>& ranks :
+             {std::vector<double>{1}, {1, 1}, {4, 1, 2}, {8, 8, 8, 8, 8, 8, 8}}) {
             const auto costs = uneven_costs(count);
             const Dealt dealt = deal_to_nodes(costs, ranks);
             ASSERT_EQ(dealt.size(), ranks.size());
@@ -41,11 +41,12 @@ TEST(DealToNodes, GivesEachMicroBatchToOneNode) {
 }
 
 TEST(DealToNodes, InProportionToRanks) {
-    for (const std::vector<int>& ranks : {std::vector<int>{1, 1}, {4, 1, 2}, {16, 1}, {3, 3, 3}}) {
+    for (const std::vector<double>& ranks :
+         {std::vector<double>{1, 1}, {4, 1, 2}, {16, 1}, {3, 3, 3}}) {
         const auto costs = uneven_costs(200);
         const double total = std::accumulate(costs.begin(), costs.end(), 0.0);
         const double largest = *std::max_element(costs.begin(), costs.end());
-        const double per_rank = total / std::accumulate(ranks.begin(), ranks.end(), 0);
+        const double per_rank = total / std::accumulate(ranks.begin(), ranks.end(), 0.0);
         const Dealt dealt = deal_to_nodes(costs, ranks);
         for (std::size_t n = 0; n < ranks.size(); ++n) {
             double load = 0.0;
@@ -57,10 +58,24 @@ TEST(DealToNodes, InProportionToRanks) {
     }
 }
 
+// What takes a node of half the speed its share: half of the other's, but for one item.
+TEST(DealToNodes, InProportionToSpeeds) {
+    const auto costs = uneven_costs(300);
+    const double total = std::accumulate(costs.begin(), costs.end(), 0.0);
+    const double largest = *std::max_element(costs.begin(), costs.end());
+    const std::vector<double> speeds{0.5e9, 1e9, 0.25e9};
+    const Dealt dealt = deal_to_nodes(costs, speeds);
+    for (std::size_t n = 0; n < speeds.size(); ++n) {
+        double load = 0.0;
+        for (const std::int64_t k : dealt[n]) load += costs[static_cast<std::size_t>(k)];
+        EXPECT_NEAR(load, total * speeds[n] / 1.75e9, largest) << n;
+    }
+}
+
 // R8, R10: nodes without work are normal.
 TEST(DealToNodes, R8_LeavesNodesEmptyWhenThereIsTooLittle) {
     const std::vector<double> costs = {5.0, 7.0};
-    const std::vector<int> ranks = {1, 1, 1, 1};
+    const std::vector<double> ranks = {1, 1, 1, 1};
     const Dealt dealt = deal_to_nodes(costs, ranks);
     EXPECT_EQ(dealt, (Dealt{{1}, {0}, {}, {}}));
     const Dealt none = deal_to_nodes({}, ranks);
@@ -69,7 +84,7 @@ TEST(DealToNodes, R8_LeavesNodesEmptyWhenThereIsTooLittle) {
 
 TEST(DealToNodes, EqualCostsGoInOrder) {
     const std::vector<double> costs(6, 1.0);
-    const std::vector<int> ranks = {1, 2};
+    const std::vector<double> ranks = {1, 2};
     const Dealt dealt = deal_to_nodes(costs, ranks);
     EXPECT_EQ(dealt[0].size(), 2u);
     EXPECT_EQ(dealt[1].size(), 4u);

@@ -42,7 +42,7 @@ TEST(MetricsFile, R9OneObjectAStepAndNoLossIsNull) {
     EXPECT_EQ(all[0].at("loss_tokens"), 40);
     EXPECT_EQ(all[0].at("tokens_per_second"), 100.0);
     for (const char* key : {"epoch", "tokens", "sequences", "micro_batches", "grad_norm",
-                            "clipped_grad_norm", "lr", "recomputed", "seconds", "busy"})
+                            "clipped_grad_norm", "lr", "recomputed", "seconds", "busy", "idle"})
         EXPECT_TRUE(all[0].contains(key)) << key;
     EXPECT_TRUE(all[1].at("loss").is_null());
     EXPECT_EQ(all[2], (json{{"step", 2},
