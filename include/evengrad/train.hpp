@@ -143,6 +143,8 @@ struct TestHooks {
     std::string nan_tensor;             ///<   gradient of this tensor
     std::int64_t flip_bit_at_step = 0;  ///< flip one bit of an integer sum before the reduction
     std::int64_t lose_row_at_step = 0;  ///< forget one ledger row
+    /// Instead of ending a job that stands still: what would be said (train/watchdog.hpp).
+    std::function<void(const std::string& what, const std::string& hint)> end_job;
 };
 
 /// A run's numbers have outgrown their type: a gradient, a weight or a held-out loss is not a
