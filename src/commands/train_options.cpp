@@ -19,12 +19,15 @@ constexpr const char* resume_here = "SAVE";
 std::optional<double> parse_stall_timeout(const std::string& text,
                                           std::vector<std::string>& problems) {
     if (text == "auto") return std::nullopt;
+    constexpr double least = 3.0;  // a sign of life comes every second
     double seconds = 0.0;
     const char* const end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, seconds);
-    if (error != std::errc() || stop != end || !(seconds >= 0.0 && seconds <= 1e9))
-        problems.push_back(fmt::format(
-            "--stall-timeout must be auto or seconds between 0 and 1e9, not '{}'", text));
+    if (error != std::errc() || stop != end ||
+        (seconds != 0.0 && !(seconds >= least && seconds <= 1e9)))
+        problems.push_back(
+            fmt::format("--stall-timeout must be auto, 0 or seconds between {} and 1e9, not '{}'",
+                        least, text));
     return seconds;
 }
 

@@ -32,6 +32,7 @@ void read_planted_stall(int rank) {
     if (planted.rank != rank) planted = {};
 }
 
+/// By rank in the host, so ascending.
 std::vector<int> ranks_of(const Communicator& host, int rank) {
     const auto ranks = host.all_gather(std::int64_t{rank});
     return {ranks.begin(), ranks.end()};
@@ -68,12 +69,11 @@ Watchdog::Watchdog(const Communicator& world, const Communicator& host, double p
       patience_(patience),
       ending_(ending ? std::move(ending) : end_job) {
     const std::vector<std::string> hosts = world.all_gather(host_);
-    for (int rank = 0; rank < world.size(); ++rank) {
-        const std::string& name = hosts[static_cast<std::size_t>(rank)];
-        if (std::find(ranks_.begin(), ranks_.end(), rank) == ranks_.end() &&
-            std::find(others_.begin(), others_.end(), name) == others_.end())
-            others_.push_back(name);
-    }
+    for (int rank = 0; rank < world.size(); ++rank)
+        if (!std::binary_search(ranks_.begin(), ranks_.end(), rank))
+            others_.push_back(hosts[static_cast<std::size_t>(rank)]);
+    std::sort(others_.begin(), others_.end());
+    others_.erase(std::unique(others_.begin(), others_.end()), others_.end());
     read_planted_stall(world.rank());
     const NoSignals for_the_thread;
     try {

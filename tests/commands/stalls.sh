@@ -110,13 +110,15 @@ code=$?
 ! grep -q 'evengrad: error' err || fail "a suspended job: $(cat err)"
 rm -rf run
 
-# An evaluation that takes longer than a stall may, and gets on.
-copies=("$pairs")
-for i in 1 2 3; do copies+=("${copies[@]}"); done
+# A step and an evaluation that take longer than a stall may, and get on, with nothing for ranks to
+# tell each other meanwhile.
+large=(--num-layers 4 --hidden-size 768 --num-attention-heads 12 --seq-length 1024 --sequences stream
+    --micro-batch-size 1 --train-iters 1 --save run --stall-timeout $patience)
+sequences=8
 until begun=$SECONDS
-    succeeds 2 train --data "$pairs" --valid-data "${copies[@]}" "${tiny[@]}" --train-iters 2 --save run \
-        --overwrite --stall-timeout $patience
-    [ "$failures" != 0 ] || [ $((SECONDS - begun)) -gt $((2 * patience + 5)) ]; do
-    copies+=("${copies[@]}")
+    succeeds 2 train --data "$source_dir/data/BOOK" --valid-data "$source_dir/data/BOOK" "${large[@]}" \
+        --global-batch-size $sequences --eval-iters 2 --overwrite
+    [ "$failures" != 0 ] || [ $((SECONDS - begun)) -gt $((4 * patience)) ]; do
+    sequences=$((2 * sequences))
 done
 finish
