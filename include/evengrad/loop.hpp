@@ -39,6 +39,9 @@ struct LoopConfig {
     double early_stop_min_delta = 0.0;     ///< nats per token
     /// End in good order before rank 0's process is this old. 0: no limit.
     double exit_duration_in_mins = 0.0;
+    /// Where nothing gets on for so many seconds the job is ended, with a message that names the
+    /// rank at fault (train/watchdog.hpp). 0: never; none: ten times the median step, at least 300.
+    std::optional<double> stall_timeout = 0.0;
     std::string options;  ///< the resolved recipe, kept in checkpoints
 };
 

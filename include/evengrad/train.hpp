@@ -147,6 +147,8 @@ struct TestHooks {
     /// Seconds that a micro-batch of so many operations takes at least on this rank: a slow
     /// machine.
     std::function<double(int rank, double flops)> pace;
+    /// Instead of ending a job that stands still: what would be said (train/watchdog.hpp).
+    std::function<void(const std::string& what, const std::string& hint)> end_job;
 };
 
 /// A run's numbers have outgrown their type: a gradient, a weight or a held-out loss is not a

@@ -34,6 +34,10 @@ bool logs(LogLevel level);
 /// replaced: a message can't move the cursor. @local
 void log_message(LogLevel level, const std::string& what, const std::string& hint = {});
 
+/// Says the error for which this process ends at once, past sink, locks and buffers: a thread that
+/// will never go on may have them. @local
+void log_last_error(const std::string& what, const std::string& hint);
+
 inline void log_warning(const std::string& what, const std::string& hint = {}) {
     log_message(LogLevel::warning, what, hint);
 }

@@ -5,8 +5,10 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pulse.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad {
@@ -15,16 +17,36 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// Has a large file written out piece by piece before it is synced: a slow disk then shows that it
+/// gets on. 0, or the reason why it fails, which is told once: fsync wouldn't know of it any more.
+int write_out(int descriptor) {
+#ifdef SYNC_FILE_RANGE_WRITE
+    constexpr off_t piece = 64 << 20;
+    constexpr unsigned now =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    struct stat info {};
+    if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) return 0;
+    for (off_t begin = 0; begin + piece < info.st_size; begin += piece) {
+        if (sync_file_range(descriptor, begin, piece, now) != 0)
+            return errno == EIO || errno == ENOSPC || errno == EDQUOT ? errno : 0;
+        pulse.beat();
+    }
+#else
+    static_cast<void>(descriptor);
+#endif
+    return 0;
+}
+
 /// What was written to a file, or to the list of a folder, survives a power cut from here on.
 void sync_to_disk(const fs::path& path, int flags, const fs::path& target) {
     const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC);
     if (descriptor < 0) fail_to("write", target, errno);
-    int result = 0;
-    do result = ::fsync(descriptor);
-    while (result != 0 && errno == EINTR);
-    const int reason = errno;
+    int reason = write_out(descriptor);
+    while (reason == 0 && ::fsync(descriptor) != 0)
+        if (errno != EINTR) reason = errno;
     ::close(descriptor);
-    if (result != 0) fail_to("write", target, reason);
+    pulse.beat();
+    if (reason != 0) fail_to("write", target, reason);
 }
 
 fs::path folder_of(const fs::path& path) {

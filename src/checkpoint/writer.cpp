@@ -1,9 +1,9 @@
 #include "checkpoint/writer.hpp"
 
 #include <chrono>
-#include <csignal>
 #include <system_error>
 
+#include "base/no_signals.hpp"
 #include "base/replace.hpp"
 #include "checkpoint/folder.hpp"
 #include "checkpoint/history_file.hpp"
@@ -12,27 +12,6 @@
 namespace evengrad {
 
 namespace fs = std::filesystem;
-
-namespace {
-
-/// No signal is delivered to this thread, nor to those it starts, while this lives: what is asked
-/// of the run is the main thread's to hear.
-class NoSignals {
-  public:
-    NoSignals() {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    NoSignals(const NoSignals&) = delete;
-    NoSignals& operator=(const NoSignals&) = delete;
-
-  private:
-    sigset_t before_{};
-};
-
-}  // namespace
 
 CheckpointWriter::CheckpointWriter(fs::path folder, const Retention& retention, std::int64_t step,
                                    Snapshot snapshot)
@@ -64,6 +43,12 @@ std::optional<SaveResult> CheckpointWriter::poll() {
     return wait();
 }
 
+bool CheckpointWriter::ends_within(double seconds) {
+    std::unique_lock lock(mutex_);
+    return end_.wait_for(lock, std::chrono::duration<double>(seconds),
+                         [this] { return !thread_.joinable() || ended_; });
+}
+
 std::optional<SaveResult> CheckpointWriter::wait() {
     if (thread_.joinable()) thread_.join();
     if (!ended_.exchange(false)) return std::nullopt;
@@ -86,7 +71,11 @@ void CheckpointWriter::write() noexcept {
     }
     result_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    ended_ = true;
+    {
+        const std::lock_guard lock(mutex_);
+        ended_ = true;
+    }
+    end_.notify_one();
 }
 
 void CheckpointWriter::publish() {

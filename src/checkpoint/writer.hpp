@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -40,6 +42,8 @@ class CheckpointWriter {
     void start();
     /// The result of what was started, once, and only if it has ended.
     std::optional<SaveResult> poll();
+    /// Waits for the end, so long at most. True when nothing is being written.
+    bool ends_within(double seconds);
     /// Waits for the end; the result unless `poll` gave it.
     std::optional<SaveResult> wait();
 
@@ -53,6 +57,8 @@ class CheckpointWriter {
     Snapshot snapshot_;
     std::thread thread_;
     std::atomic<bool> ended_ = false;
+    std::mutex mutex_;
+    std::condition_variable end_;
     SaveResult result_;  ///< the thread's until `ended_`
 };
 

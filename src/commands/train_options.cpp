@@ -1,6 +1,7 @@
 #include "commands/train_options.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
@@ -13,6 +14,22 @@ namespace evengrad {
 namespace {
 
 constexpr const char* resume_here = "SAVE";
+
+/// None for auto.
+std::optional<double> parse_stall_timeout(const std::string& text,
+                                          std::vector<std::string>& problems) {
+    if (text == "auto") return std::nullopt;
+    constexpr double least = 3.0;  // a sign of life comes every second
+    double seconds = 0.0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, seconds);
+    if (error != std::errc() || stop != end ||
+        (seconds != 0.0 && !(seconds >= least && seconds <= 1e9)))
+        problems.push_back(
+            fmt::format("--stall-timeout must be auto, 0 or seconds between {} and 1e9, not '{}'",
+                        least, text));
+    return seconds;
+}
 
 }  // namespace
 
@@ -103,6 +120,10 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
               "cut each machine into nodes of this many ranks (one per NUMA domain); 0: don't");
     table.add("allow-mixed-cpus", train.allow_mixed_cpus, true,
               "go on when ranks don't compute the same bits");
+    table.add(
+        "stall-timeout", stall_timeout_,
+        "end the job, and say which rank it is, when nothing gets on for so many seconds; auto: "
+        "ten times the median step, at least 300; 0: wait forever");
     table.add_rivals("micro-batch-size", "micro-batch-tokens");
     table.add_rivals("valid-data", "valid-fraction");
     table.add_rivals("resume", "overwrite");
@@ -167,7 +188,8 @@ void TrainOptions::parse(const std::vector<std::string>& arguments) {
 void TrainOptions::leave_out_of_measurements() {
     table.leave_out({"print-config", "dry-run", "save", "overwrite", "save-interval", "keep-last",
                      "keep-every", "exit-duration-in-mins", "early-stop-patience",
-                     "early-stop-min-delta", "log-interval", "report-spike", "save-gradients"});
+                     "early-stop-min-delta", "log-interval", "report-spike", "stall-timeout",
+                     "save-gradients"});
 }
 
 void TrainOptions::check_plateau(std::vector<std::string>& problems) const {
@@ -288,6 +310,7 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     if (!(loop.exit_duration_in_mins >= 0.0 && loop.exit_duration_in_mins <= 1e9))
         problems.push_back(fmt::format("--exit-duration-in-mins must be between 0 and 1e9, not {}",
                                        loop.exit_duration_in_mins));
+    loop.stall_timeout = parse_stall_timeout(stall_timeout_, problems);
     // Times a global batch it must be a number.
     if (loop.eval_iters > std::numeric_limits<std::int32_t>::max())
         problems.push_back(fmt::format("--eval-iters must be at most {}, not {}",

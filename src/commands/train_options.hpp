@@ -88,7 +88,7 @@ struct TrainOptions {
     std::string header_ = "auto", input_normalization_ = "none";
     std::string config_, sequences_ = "documents";
     std::string loss_reduction_ = "token-mean";
-    std::string save_, resume_, save_gradients_, log_level_ = "info";
+    std::string save_, resume_, save_gradients_, log_level_ = "info", stall_timeout_ = "auto";
 };
 
 }  // namespace evengrad

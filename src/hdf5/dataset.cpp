@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/narrow.hpp"
+#include "base/pulse.hpp"
 #include "base/text.hpp"
 #include "hdf5/calls.hpp"
 
@@ -183,6 +184,7 @@ void Dataset::write_numbers(Type type, const void* values, std::uint64_t count,
         check(H5Dwrite(id(), memory_type(type), memory, file, H5P_DEFAULT,
                        static_cast<const std::byte*>(values) + offset * width),
               "H5Dwrite", place);
+        pulse.beat();
     });
 }
 

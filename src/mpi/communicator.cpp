@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/narrow.hpp"
+#include "base/pulse.hpp"
 #include "mpi/internal.hpp"
 #include <evengrad/error.hpp>
 
@@ -20,6 +21,7 @@ void all_reduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, MPI_Co
                 int rank) {
     mpi::for_each_chunk(
         values.size(), mpi::chunk_bytes / sizeof(T), [&](std::size_t offset, int count) {
+            const Waiting for_others;
             mpi::check(
                 MPI_Allreduce(MPI_IN_PLACE, values.data() + offset, count, type, operation, handle),
                 "MPI_Allreduce", rank);
@@ -61,6 +63,7 @@ int Communicator::size() const noexcept {
 
 Communicator Communicator::duplicate() const {
     MPI_Comm copy = MPI_COMM_NULL;
+    const Waiting for_others;
     mpi::check(MPI_Comm_dup(impl_->handle, &copy), "MPI_Comm_dup", rank());
     return Communicator(std::make_unique<Impl>(copy));
 }
@@ -68,12 +71,14 @@ Communicator Communicator::duplicate() const {
 Communicator Communicator::split(int color, int key) const {
     EVENGRAD_CHECK(color >= 0, "the color {} of a split is negative", color);
     MPI_Comm part = MPI_COMM_NULL;
+    const Waiting for_others;
     mpi::check(MPI_Comm_split(impl_->handle, color, key, &part), "MPI_Comm_split", rank());
     return Communicator(std::make_unique<Impl>(part));
 }
 
 Communicator Communicator::split_shared() const {
     MPI_Comm part = MPI_COMM_NULL;
+    const Waiting for_others;
     mpi::check(
         MPI_Comm_split_type(impl_->handle, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &part),
         "MPI_Comm_split_type", rank());
@@ -81,6 +86,7 @@ Communicator Communicator::split_shared() const {
 }
 
 void Communicator::barrier() const {
+    const Waiting for_others;
     mpi::check(MPI_Barrier(impl_->handle), "MPI_Barrier", rank());
 }
 
@@ -88,6 +94,7 @@ template <class T>
 void Communicator::broadcast(std::span<T> values, int root) const {
     const auto bytes = std::as_writable_bytes(values);
     mpi::for_each_chunk(bytes.size(), mpi::chunk_bytes, [&](std::size_t offset, int count) {
+        const Waiting for_others;
         mpi::check(MPI_Bcast(bytes.data() + offset, count, MPI_BYTE, root, impl_->handle),
                    "MPI_Bcast", rank());
     });
@@ -136,6 +143,7 @@ void Communicator::min(std::span<double> values) const {
 
 std::vector<std::int64_t> Communicator::all_gather(std::int64_t value) const {
     std::vector<std::int64_t> values(static_cast<std::size_t>(size()));
+    const Waiting for_others;
     mpi::check(MPI_Allgather(&value, 1, MPI_INT64_T, values.data(), 1, MPI_INT64_T, impl_->handle),
                "MPI_Allgather", rank());
     return values;
@@ -143,6 +151,7 @@ std::vector<std::int64_t> Communicator::all_gather(std::int64_t value) const {
 
 std::vector<double> Communicator::all_gather(double value) const {
     std::vector<double> values(static_cast<std::size_t>(size()));
+    const Waiting for_others;
     mpi::check(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, impl_->handle),
                "MPI_Allgather", rank());
     return values;
@@ -161,6 +170,7 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
         offset += counts.back();
     }
     std::string joined(static_cast<std::size_t>(total), '\0');
+    const Waiting for_others;
     mpi::check(
         MPI_Allgatherv(text.data(), counts[static_cast<std::size_t>(rank())], MPI_BYTE,
                        joined.data(), counts.data(), offsets.data(), MPI_BYTE, impl_->handle),
@@ -176,6 +186,7 @@ template <class T>
 void Communicator::send(std::span<const T> values, int destination) const {
     const auto bytes = std::as_bytes(values);
     mpi::for_each_chunk(bytes.size(), mpi::chunk_bytes, [&](std::size_t offset, int count) {
+        const Waiting for_others;
         mpi::check(MPI_Send(bytes.data() + offset, count, MPI_BYTE, destination, message_tag,
                             impl_->handle),
                    "MPI_Send", rank());
@@ -186,6 +197,7 @@ template <class T>
 void Communicator::receive(std::span<T> values, int source) const {
     const auto bytes = std::as_writable_bytes(values);
     mpi::for_each_chunk(bytes.size(), mpi::chunk_bytes, [&](std::size_t offset, int count) {
+        const Waiting for_others;
         MPI_Status status;
         mpi::check(MPI_Recv(bytes.data() + offset, count, MPI_BYTE, source, message_tag,
                             impl_->handle, &status),
@@ -204,6 +216,7 @@ void Communicator::exchange(std::span<const T> out, int destination, std::span<T
     while (!out_bytes.empty() || !in_bytes.empty()) {
         const std::size_t out_count = std::min(mpi::chunk_bytes, out_bytes.size());
         const std::size_t in_count = std::min(mpi::chunk_bytes, in_bytes.size());
+        const Waiting for_others;
         MPI_Status status;
         mpi::check(MPI_Sendrecv(out_bytes.data(), static_cast<int>(out_count), MPI_BYTE,
                                 out_count > 0 ? destination : MPI_PROC_NULL, message_tag,

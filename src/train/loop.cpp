@@ -13,6 +13,7 @@
 #include "train/spike.hpp"
 #include "train/state.hpp"
 #include "train/stop.hpp"
+#include "train/watchdog.hpp"
 #include <evengrad/loop.hpp>
 
 namespace evengrad {
@@ -74,6 +75,8 @@ class Run {
         return s_.steps_done == last_ || (interval > 0 && s_.steps_done % interval == 0);
     }
     void evaluate();
+    void watch();
+    std::optional<SaveResult> await_writer();
     void save_gradient(const StepRecord& record);
     void save();
     void report(const std::optional<SaveResult>& result);
@@ -99,7 +102,8 @@ class Run {
     LedgerPart ledger_;                           ///< rank 0: of the steps since the last snapshot
     std::optional<FolderLock> lock_;              ///< rank 0
     std::optional<CheckpointWriter> writer_;      ///< rank 0
-    SaveResult saved_;                            ///< rank 0: of the last save that has ended
+    std::optional<Watchdog> watchdog_;
+    SaveResult saved_;  ///< rank 0: of the last save that has ended
     double save_seconds_ = 0.0;
 };
 
@@ -225,7 +229,31 @@ void Run::announce(const fs::path& resumed_from) {
     tell([&](Observer& observer) { observer.on_start(start); });
 }
 
+/// Only what the start needs time for isn't watched: it may read much data.
+void Run::watch() {
+    if (config_.stall_timeout == 0.0) return;
+    const Communicator& world = s_.topology.world();
+    watchdog_.emplace(world, world.split_shared(),
+                      stall_patience(config_.stall_timeout, std::nullopt), s_.hooks.end_job);
+}
+
+/// @collective When nothing is being written any more: the result that wasn't polled. The ranks
+/// that wait hear every second that rank 0's writer gets on, so that their watchdogs know.
+std::optional<SaveResult> Run::await_writer() {
+    begin_activity(s_.steps_done, Activity::save);
+    for (std::int64_t ended = 0; ended == 0;) {
+        for (const std::uint64_t before = pulse.beats; writer_;) {
+            ended = writer_->ends_within(StallWatch::interval);
+            if (ended != 0 || pulse.beats != before) break;
+        }
+        ended = ended != 0 || !writer_;
+        s_.topology.world().broadcast(std::span(&ended, 1), 0);
+    }
+    return writer_ ? writer_->wait() : std::nullopt;
+}
+
 void Run::evaluate() {
+    begin_activity(s_.steps_done, Activity::evaluate);
     const Evaluation evaluation = trainer_.evaluate(valid_, most_sequences());
     history_.validation_step.push_back(s_.steps_done);
     history_.validation_loss.push_back(
@@ -237,13 +265,14 @@ void Run::evaluate() {
 /// At once, so that it is there whatever becomes of the run.
 void Run::save_gradient(const StepRecord& record) {
     const auto& asked = s_.config.save_gradients;
-    if (!writer_ || !std::binary_search(asked.begin(), asked.end(), record.step)) return;
+    if (!std::binary_search(asked.begin(), asked.end(), record.step)) return;
+    report(await_writer());  // HDF5 takes one thread at a time
+    if (!writer_) return;
     if (record.gradient.empty()) {
         log_warning(
             fmt::format("step {} has no gradient to save: no token had a loss", record.step));
         return;
     }
-    report(writer_->wait());  // HDF5 takes one thread at a time
     try {
         write_gradient(config_.save_dir / gradient_file_name(record.step), s_.table,
                        {record.step, record.grad_norm, record.denominator, record.gradient});
@@ -258,7 +287,7 @@ void Run::save() {
     // The writer needs the snapshot until it is done: one that is slower than the interval is
     // waited for.
     const double begin = monotonic_seconds();
-    if (writer_) report(writer_->wait());
+    report(await_writer());
     take_snapshot(s_, history_, config_.options, writer_ ? &writer_->snapshot() : nullptr);
     if (!writer_) return;
     writer_->snapshot().ledger.append(ledger_);
@@ -284,8 +313,7 @@ void Run::report(const std::optional<SaveResult>& result) {
 
 /// The last save must succeed, or what was learned since the one before is lost.
 void Run::finish() {
-    if (!writer_) return;
-    const std::optional<SaveResult> result = writer_->wait();
+    const std::optional<SaveResult> result = await_writer();
     if (result && !result->saved)
         throw Error(fmt::format("the run's end, step {}, was not saved to {}: {}", result->step,
                                 result->file.string(), result->problem),
@@ -318,10 +346,12 @@ void Run::explain_end(std::int64_t steps_now) const {
 
 RunEnd Run::run() {
     begin();
+    watch();
     const std::int64_t first = s_.steps_done;
     std::string stopped_by;
     while (s_.steps_done < last_ && stopped_by.empty() && !stops_early_) {
         const StepRecord record = trainer_.step();
+        begin_activity(s_.steps_done, Activity::report);
         if (s_.is_root()) append(history_, record);
         if (record.spike && s_.is_root())
             log_warning(
@@ -337,6 +367,8 @@ RunEnd Run::run() {
         // What comes before the last step only; an evaluation that is due isn't left out, since
         // the resumed run wouldn't make up for it.
         stopped_by = stop_.reason(record.seconds, save_seconds_);
+        if (watchdog_)
+            watchdog_->set_patience(stall_patience(config_.stall_timeout, stop_.median_step()));
         if (s_.steps_done == last_ || stops_early_) stopped_by.clear();
         if (due(config_.save_interval) || !stopped_by.empty() || is_best_ || stops_early_) save();
     }
@@ -347,23 +379,6 @@ RunEnd Run::run() {
 }
 
 }  // namespace
-
-void append(TrainingHistory& history, const StepRecord& record) {
-    history.step.push_back(record.step);
-    history.loss.push_back(record.loss.value_or(std::numeric_limits<double>::quiet_NaN()));
-    history.grad_norm.push_back(record.grad_norm);
-    history.clipped_grad_norm.push_back(record.clipped_grad_norm);
-    history.lr.push_back(record.lr);
-    constexpr double none = std::numeric_limits<double>::quiet_NaN();
-    history.gradient_signal.push_back(record.gradient_signal.value_or(none));
-    history.gradient_noise.push_back(record.gradient_noise.value_or(none));
-    history.noise_scale.push_back(record.noise_scale.value_or(none));
-    history.noise_scale_error.push_back(record.noise_scale_error.value_or(none));
-    history.skipped.push_back(record.skipped);
-    history.loss_tokens.push_back(record.loss_tokens);
-    history.tokens_per_second.push_back(static_cast<double>(record.tokens) / record.seconds);
-    if (record.statistics) history.statistics.add(record.step, *record.statistics);
-}
 
 RunEnd run_training(Trainer& trainer, const LoopConfig& config, const Dataset* valid,
                     const std::vector<Observer*>& observers) {

@@ -7,6 +7,7 @@
 #include "checkpoint/save.hpp"
 #include "kernels/blas.hpp"
 #include "train/memory.hpp"
+#include "train/watchdog.hpp"
 #include "train/work.hpp"
 #include <evengrad/evaluate.hpp>
 
@@ -86,11 +87,19 @@ double monotonic_seconds() {
         .count();
 }
 
-PhaseClock::PhaseClock() : last_(monotonic_seconds()) {}
+PhaseClock::PhaseClock(std::int64_t step) : step_(step), last_(monotonic_seconds()) {
+    begin_activity(step_, static_cast<Activity>(phase_));
+}
 
-void PhaseClock::lap(Phase phase) {
+void PhaseClock::enter(Phase phase) {
+    end();
+    phase_ = phase;
+    begin_activity(step_, static_cast<Activity>(phase_));
+}
+
+void PhaseClock::end() {
     const double now = monotonic_seconds();
-    seconds_[static_cast<std::size_t>(phase)] += now - last_;
+    seconds_[static_cast<std::size_t>(phase_)] += now - last_;
     last_ = now;
 }
 

@@ -40,17 +40,21 @@ class NodeStore {
     std::uint64_t* counter_;
 };
 
-/// Adds up the seconds of a step's phases. One phase runs at a time; accumulation happens inside
-/// compute and is moved from there.
+/// Adds up the seconds of a step's phases, and tells the watchdog which one it is. One phase runs
+/// at a time; accumulation happens inside compute and is moved from there.
 class PhaseClock {
   public:
-    PhaseClock();
-    /// Time since the last call goes to `phase`.
-    void lap(Phase phase);
+    /// `step` is in Phase::plan.
+    explicit PhaseClock(std::int64_t step);
+    /// The phase so far ends, another begins.
+    void enter(Phase phase);
+    void end();
     void move(Phase from, Phase to, double seconds);
     const std::array<double, phase_count>& seconds() const { return seconds_; }
 
   private:
+    std::int64_t step_;
+    Phase phase_ = Phase::plan;
     double last_;
     std::array<double, phase_count> seconds_{};
 };

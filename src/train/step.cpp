@@ -30,7 +30,8 @@ struct PassResult {
 
 class StepRun {
   public:
-    StepRun(Trainer::State& state, StepRecord& record) : s_(state), record_(record) {}
+    StepRun(Trainer::State& state, StepRecord& record)
+        : s_(state), record_(record), clock_(state.steps_done + 1) {}
 
     void run();
     StepGradient gradient();
@@ -78,7 +79,7 @@ void StepRun::make_plan() {
     auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     if (s_.hooks.order) s_.hooks.order(mine);
     s_.model->reserve(deal_.largest, true);
-    clock_.lap(Phase::plan);
+    clock_.enter(Phase::wait);
 }
 
 PassResult StepRun::compute() {
@@ -91,6 +92,8 @@ PassResult StepRun::compute() {
     const auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
     const double start = monotonic_seconds();
     draw_micro_batches(s_.topology, s_.store, mine, [&](std::int64_t k) {
+        // What isn't work on a micro-batch is waiting: for the ticket's reset, for other ranks.
+        clock_.enter(Phase::compute);
         const MicroBatch batch = plan_.micro_batch(k);
         const double begin = monotonic_seconds();
         TimedSink sink(s_.accumulator, s_.table);
@@ -116,14 +119,11 @@ PassResult StepRun::compute() {
         const double seconds = monotonic_seconds() - begin;
         row.nanoseconds = static_cast<std::int64_t>(seconds * 1e9);
         if (!(step == s_.hooks.lose_row_at_step && k == 0)) s_.ledger.record(k, row);
-        // What isn't work on a micro-batch is waiting: for the ticket's reset, for other ranks.
-        clock_.lap(Phase::wait);
-        clock_.move(Phase::wait, Phase::compute, seconds - sink.seconds());
-        clock_.move(Phase::wait, Phase::accumulate, sink.seconds());
+        clock_.enter(Phase::wait);
+        clock_.move(Phase::compute, Phase::accumulate, sink.seconds());
     });
     PassResult result;
     agree(result);
-    clock_.lap(Phase::wait);
     s_.ledger.verify(plan_);
     s_.speeds.follow(s_.ledger, deal_.costs);
     describe_work(monotonic_seconds() - start);
@@ -241,8 +241,9 @@ std::vector<float> StepRun::whole(const MeanGradient& gradient) const {
 
 void StepRun::update(const PassResult& result) {
     const Communicator& world = s_.topology.world();
+    clock_.enter(Phase::reduce);
     const MeanGradient gradient = normalize();
-    clock_.lap(Phase::reduce);
+    clock_.enter(Phase::update);
 
     record_.checksum = gradient.checksum();
     record_.grad_norm = gradient.norm();
@@ -253,7 +254,6 @@ void StepRun::update(const PassResult& result) {
     if (record_.skipped) {
         clear_sums();
         follow(result);
-        clock_.lap(Phase::update);
         return;
     }
     const double clip = clip_factor(gradient, s_.config.optimizer.clip_grad);
@@ -271,10 +271,9 @@ void StepRun::update(const PassResult& result) {
                         s_.steps_done + 1, s_.table[not_finite].name),
             "lower --lr; go on from the last checkpoint with --resume");
     if (statistics_) record_.statistics = statistics_->combine(result.lost);
-    clock_.lap(Phase::update);
+    clock_.enter(Phase::share);
     share_from_owners(s_.topology, s_.ownership, s_.store.weights(), s_.store.memory());
     follow(result);
-    clock_.lap(Phase::share);
 }
 
 /// At most twice: the second time with quanta that were chosen from this very step.
@@ -330,6 +329,7 @@ void StepRun::run() {
         update(result);
     }
     ++s_.steps_done;
+    clock_.end();
     record_.phases = clock_.seconds();
     record_.seconds = monotonic_seconds() - start;
     s_.topology.world().broadcast(std::span(&record_.seconds, 1), 0);

@@ -64,6 +64,11 @@ bool leaves_no_time(double used, double step, double save, double allowed) {
 
 StopRule::StopRule(const Communicator& world, double minutes) : world_(world), minutes_(minutes) {}
 
+std::optional<double> StopRule::median_step() const {
+    if (steps_.empty()) return std::nullopt;
+    return median(steps_);
+}
+
 std::string StopRule::reason(double step_seconds, double save_seconds) {
     constexpr std::size_t remembered = 21;
     steps_.push_back(step_seconds);
@@ -75,7 +80,7 @@ std::string StopRule::reason(double step_seconds, double save_seconds) {
     std::int64_t wish = signal != 0 ? base + signal : 0;
     const double used = monotonic_seconds() - process_start;
     if (world_.rank() == 0 && minutes_ > 0.0 &&
-        leaves_no_time(used, median(steps_), save_seconds, 60.0 * minutes_))
+        leaves_no_time(used, *median_step(), save_seconds, 60.0 * minutes_))
         wish = base + time_limit;
     world_.max(std::span(&wish, 1));
     if (wish == 0) return {};

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <deque>
+#include <optional>
 #include <string>
 
 #include <evengrad/communicator.hpp>
@@ -35,6 +36,9 @@ class StopRule {
     /// limit counts as reached when another step as long as the median of the last ones, and the
     /// save, would exceed it.
     std::string reason(double step_seconds, double save_seconds);
+
+    /// Of the last steps, seconds; none before the first.
+    std::optional<double> median_step() const;
 
   private:
     const Communicator& world_;

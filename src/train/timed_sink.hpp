@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pulse.hpp"
 #include "gradient/accumulator.hpp"
 #include "train/state.hpp"
 
@@ -28,6 +29,7 @@ class TimedSink final : public GradientSink<float> {
             accumulator_.add(tensor, offset, values);
         }
         seconds_ += monotonic_seconds() - start;
+        pulse.beat();
     }
     void add_cross_term(double twice_product) override {
         accumulator_.add_cross_term(twice_product);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/pulse.hpp"
 #include "train/state.hpp"
 
 namespace evengrad {
@@ -38,7 +39,10 @@ void draw_micro_batches(const Topology& topology, const NodeStore& store,
     const Ticket ticket = store.ticket();
     if (topology.node().rank() == 0) ticket.reset();
     store.barrier();
-    for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) work(mine[drawn]);
+    for (std::uint64_t drawn; (drawn = ticket.draw()) < mine.size();) {
+        work(mine[drawn]);
+        pulse.beat();
+    }
     store.barrier();
 }
 

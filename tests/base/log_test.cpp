@@ -100,5 +100,15 @@ TEST(Log, StandardErrorUnlessASinkIsSet) {
               "evengrad: warning: first\nevengrad: warning: second\n");
 }
 
+TEST(Log, TheLastErrorIsSaidPastAThreadThatIsStuckInAMessage) {
+    testing::internal::CaptureStderr();
+    const LogSink before = set_log_sink(
+        [](const std::string&) { log_last_error("a disk\x1b doesn't answer", "ask it"); });
+    log_warning("held up");
+    set_log_sink(before);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(),
+              "evengrad: error: a disk\\x1b doesn't answer\nhint: ask it\n");
+}
+
 }  // namespace
 }  // namespace evengrad

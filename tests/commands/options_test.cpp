@@ -88,6 +88,25 @@ TEST(Options, AllProblemsAreReportedTogether) {
                   "--seed needs a value", "--data is missing", "--save is missing"}));
 }
 
+TEST(Options, TheStallTimeoutIsAutoNeverOrEnoughSecondsForASign) {
+    const auto timeout = [](const std::string& text) {
+        TrainOptions options;
+        options.parse(with({"--stall-timeout", text}));
+        return options.loop.stall_timeout;
+    };
+    EXPECT_EQ(timeout("auto"), std::nullopt);
+    EXPECT_EQ(timeout("0"), 0.0);
+    EXPECT_EQ(timeout("3"), 3.0);
+    EXPECT_EQ(timeout("1.5e3"), 1500.0);
+    for (const char* text : {"2.9", "-1", "nan", "inf", "10s", "", "Auto"})
+        EXPECT_TRUE(contains(message_of<UsageError>([&] { timeout(text); }),
+                             {"--stall-timeout must be auto, 0 or seconds between 3 and 1e9, not"}))
+            << text;
+    TrainOptions options;
+    options.parse(with({}));
+    EXPECT_EQ(options.loop.stall_timeout, std::nullopt);
+}
+
 TEST(Options, WhatIsNoRecipeGivesAShortMessage) {
     const ScratchFolder folder;
     const std::string long_name(100'000, 'x');
@@ -322,6 +341,7 @@ class RandomRun {
         maybe("log-interval", whole, 3);
         maybe("ranks-per-node", whole, 3);
         maybe("allow-mixed-cpus", {"true", "false"}, 3);
+        maybe("stall-timeout", {"auto", "0", "12.5"}, 3);
         maybe("overwrite", {"true"}, 2);
     }
     std::vector<std::string> arguments;
