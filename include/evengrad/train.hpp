@@ -21,6 +21,9 @@
 
 namespace evengrad {
 
+template <class T>
+struct LayerValues;  // model/layer_sink.hpp
+
 /// Everything that decides what a run computes, and how it is spread.
 struct TrainConfig {
     ModelConfig model;
@@ -38,6 +41,9 @@ struct TrainConfig {
     std::int64_t stats_interval = 10;
     /// Steps (from 1, ascending) whose whole gradient is kept: StepRecord::gradient.
     std::vector<std::int64_t> save_gradients;
+    /// Every so many steps the weights in memory are compared with what was written, and a micro-
+    /// batch is computed by a second rank and compared. 0: never
+    std::int64_t verify_interval = 100;
 
     std::vector<std::string> validate() const;  ///< all problems at once
 };
@@ -142,8 +148,14 @@ struct TestHooks {
     std::int64_t nan_at_step = 0;       ///< plant a NaN in
     std::int64_t nan_micro_batch = 0;   ///<   this micro-batch's
     std::string nan_tensor;             ///<   gradient of this tensor
-    std::int64_t flip_bit_at_step = 0;  ///< flip one bit of an integer sum before the reduction
     std::int64_t lose_row_at_step = 0;  ///< forget one ledger row
+    /// Bits that flip in memory: of a node's sums before they are reduced, of its weights before a
+    /// step's micro-batches, of the values that pass through a layer. Called on every rank.
+    std::function<void(std::int64_t step, int rank, std::span<std::uint64_t> sums)> sums;
+    std::function<void(std::int64_t step, int rank, std::span<float> weights)> weights;
+    std::function<void(std::int64_t step, int rank, std::int64_t micro_batch, std::int64_t layer,
+                       const LayerValues<float>& values)>
+        layer;
     /// Seconds that a micro-batch of so many operations takes at least on this rank: a slow
     /// machine.
     std::function<double(int rank, double flops)> pace;

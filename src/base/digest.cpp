@@ -44,6 +44,10 @@ std::string Digest::hex() const {
     return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
+std::uint64_t hash_of(std::span<const std::byte> bytes) {
+    return XXH3_64bits(bytes.data(), bytes.size());
+}
+
 #ifdef __SSE4_2__
 // The processor has an instruction for just this polynomial: some 10 times as fast as a table, and
 // checkpoints are read as a whole before they are trusted.

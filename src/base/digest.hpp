@@ -38,6 +38,9 @@ class Digest {
     std::unique_ptr<State> state_;
 };
 
+/// XXH3, 64 bits: for pieces that are compared with each other at once.
+std::uint64_t hash_of(std::span<const std::byte> bytes);
+
 /// CRC-32C (Castagnoli; RFC 3720, appendix B.4) of bytes, as stored beside each weight tensor.
 std::uint32_t crc32c(std::span<const std::byte> bytes);
 

@@ -22,6 +22,7 @@ enum class RandomPurpose : std::uint32_t {
     sampling = 4,
     test = 5,
     data = 6,  ///< rows that are made here
+    verification = 7,
 };
 
 /// Seeds must be below this: the key's last byte says the purpose.

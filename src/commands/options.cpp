@@ -54,6 +54,10 @@ bool wraps_around(const po::option_description& option, const std::string& text)
     return type_of(option) == typeid(std::uint64_t) && text.starts_with('-');
 }
 
+/// Problems that are told. A file given as a recipe may be anything: a million lines, or one as
+/// long.
+constexpr std::size_t most_shown = 20;
+
 /// Letters to insert, delete or replace to get from one word to the other (Levenshtein distance);
 /// `most`, if there are that many or more.
 std::size_t edits_between(const std::string& a, const std::string& b, std::size_t most) {
@@ -148,8 +152,9 @@ std::map<std::string, std::string> OptionTable::values() const {
     return all;
 }
 
-/// "unknown option --num-layer", with what was probably meant.
-std::string OptionTable::unknown(const std::string& name) const {
+/// "unknown option --num-layer", with what was probably meant, unless this is one of very many.
+std::string OptionTable::unknown(const std::string& name, std::size_t problems) const {
+    if (problems >= most_shown) return fmt::format("unknown option --{}", name);
     constexpr std::size_t most_edits = 3;
     std::string closest;
     std::size_t fewest = std::min(most_edits + 1, name.size());
@@ -232,7 +237,7 @@ void OptionTable::parse(const std::vector<std::string>& arguments,
         while (known && is_list(option.string_key) && next_is_value())
             option.value.push_back(arguments[++i]);
         if (!known)
-            problems.push_back(unknown(option.string_key));
+            problems.push_back(unknown(option.string_key, problems.size()));
         else if (left_out_.count(option.string_key) > 0)
             problems.push_back(
                 fmt::format("--{} means nothing to {}", option.string_key, caption_));
@@ -269,7 +274,7 @@ void OptionTable::parse_lines(const std::string& text, const std::string& source
         } else if (read->name.empty()) {
             continue;
         } else if (!find(read->name)) {
-            problems.push_back(where + unknown(read->name));
+            problems.push_back(where + unknown(read->name, problems.size()));
         } else if (recipe && only_on_command_line_.count(read->name) > 0) {
             problems.push_back(
                 fmt::format("{}--{} belongs on the command line", where, read->name));
@@ -348,8 +353,7 @@ void use_log_level(const std::string& text, std::vector<std::string>& problems) 
 
 void fail_on(const std::vector<std::string>& problems, const std::string& verb) {
     if (problems.empty()) return;
-    // A file given as a recipe may be anything: a million lines, or one as long.
-    constexpr std::size_t most_shown = 20, most_letters = 1000;
+    constexpr std::size_t most_letters = 1000;
     const auto shown = [](const std::string& problem) {
         std::string text = problem.substr(0, most_letters);
         if (text.size() < problem.size()) text += " ...";

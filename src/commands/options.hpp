@@ -145,7 +145,7 @@ class OptionTable {
     bool takes_effect(const std::string& name) const;
     std::vector<std::string> texts(const std::string& name) const;
     const Description* find(const std::string& name) const;
-    std::string unknown(const std::string& name) const;
+    std::string unknown(const std::string& name, std::size_t problems) const;
 
     std::string caption_;
     Descriptions description_;  ///< all, for Boost

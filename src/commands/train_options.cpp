@@ -124,6 +124,9 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
         "stall-timeout", stall_timeout_,
         "end the job, and say which rank it is, when nothing gets on for so many seconds; auto: "
         "ten times the median step, at least 300; 0: wait forever");
+    table.add("verify-interval", train.verify_interval,
+              "every so many steps compare the weights in every node's memory with what was "
+              "written, and have a second rank compute a micro-batch; 0: never");
     table.add_rivals("micro-batch-size", "micro-batch-tokens");
     table.add_rivals("valid-data", "valid-fraction");
     table.add_rivals("resume", "overwrite");
@@ -189,7 +192,7 @@ void TrainOptions::leave_out_of_measurements() {
     table.leave_out({"print-config", "dry-run", "save", "overwrite", "save-interval", "keep-last",
                      "keep-every", "exit-duration-in-mins", "early-stop-patience",
                      "early-stop-min-delta", "log-interval", "report-spike", "stall-timeout",
-                     "save-gradients"});
+                     "verify-interval", "save-gradients"});
 }
 
 void TrainOptions::check_plateau(std::vector<std::string>& problems) const {

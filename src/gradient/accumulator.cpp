@@ -23,6 +23,7 @@ Accumulator::Accumulator(const ParameterTable& table, const QuantumTable& quanta
     Index most = 1;
     for (const Tensor& tensor : table.tensors()) most = std::max(most, tensor.block_count);
     block_squares_.resize(static_cast<std::size_t>(most));
+    if (node_sum.sums.empty()) nowhere_.resize(ParameterTable::block_size);
 }
 
 void Accumulator::begin_pass() {
@@ -55,7 +56,10 @@ void Accumulator::add(Index tensor_index, Index offset, std::span<const float> v
         const Index end = std::min(offset + count, (local + 1) * ParameterTable::block_size);
         const float* piece = values.data() + (begin - offset);
         PieceFacts facts;
-        if (has_quantum) {
+        if (has_quantum && !nowhere_.empty()) {
+            facts =
+                add_rounded(piece, end - begin, inverse, tensor.offset + begin, nowhere_.data());
+        } else if (has_quantum) {
             const Index flat = tensor.offset + begin;
             const SpinLock lock(node_sum_.locks[static_cast<std::size_t>(
                 (tensor.first_block + local) * NodeSum::lock_stride)]);

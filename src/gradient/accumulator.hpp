@@ -45,6 +45,7 @@ struct NonFinite {
 class Accumulator final : public GradientSink<float> {
   public:
     /// `rank` of `ranks` in the node start at different blocks, to stay out of each other's way.
+    /// Without sums (an empty NodeSum) nothing is added anywhere: the facts are the same.
     Accumulator(const ParameterTable& table, const QuantumTable& quanta, NodeSum node_sum, int rank,
                 int ranks);
 
@@ -73,6 +74,7 @@ class Accumulator final : public GradientSink<float> {
     std::vector<std::uint32_t> largest_;
     std::vector<std::uint64_t> lost_;
     std::vector<double> block_squares_;
+    std::vector<std::uint64_t> nowhere_;  ///< [a block] instead of sums
     std::uint64_t first_non_finite_ = NonFinite::none;
 };
 

@@ -51,9 +51,10 @@ std::vector<std::string> TrainConfig::validate() const {
         if (!(value >= 0.0 && std::isfinite(value)))
             problems.push_back(
                 fmt::format("--{} must be a number, at least 0, not {}", name, value));
-    if (stats_interval < 0)
-        problems.push_back(
-            fmt::format("--stats-interval must be at least 0, not {}", stats_interval));
+    for (const auto& [name, steps] :
+         {std::pair{"stats-interval", stats_interval}, {"verify-interval", verify_interval}})
+        if (steps < 0)
+            problems.push_back(fmt::format("--{} must be at least 0, not {}", name, steps));
     for (const std::int64_t step : save_gradients)
         if (step < 1 || step > schedule.train_iters)
             problems.push_back(fmt::format(

@@ -11,6 +11,7 @@
 #include "optimizer/optimizer.hpp"
 #include "statistics/recent_steps.hpp"
 #include "train/node_speeds.hpp"
+#include "train/verification.hpp"
 #include <evengrad/train.hpp>
 
 namespace evengrad {
@@ -99,6 +100,7 @@ struct Trainer::State {
     RecentSteps recent;  ///< before the next step; alike on all ranks
     Ledger ledger;
     std::vector<LedgerEntry> entries;
+    Verification verification;
     bool ranks_compute_alike = true;
 };
 

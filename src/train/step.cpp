@@ -11,6 +11,7 @@
 #include "train/spike.hpp"
 #include "train/step_statistics.hpp"
 #include "train/timed_sink.hpp"
+#include "train/verification.hpp"
 #include "train/work.hpp"
 
 namespace evengrad {
@@ -28,6 +29,22 @@ struct PassResult {
     bool misfit = false;
 };
 
+/// Lets a test change what passes through the layers.
+class DamagedLayers final : public LayerSink<float> {
+  public:
+    DamagedLayers(const Trainer::State& state, std::int64_t micro_batch, LayerSink<float>* next)
+        : s_(state), micro_batch_(micro_batch), next_(next) {}
+    void add(Index layer, const LayerValues<float>& values) override {
+        s_.hooks.layer(s_.steps_done + 1, s_.topology.world().rank(), micro_batch_, layer, values);
+        if (next_) next_->add(layer, values);
+    }
+
+  private:
+    const Trainer::State& s_;
+    std::int64_t micro_batch_;
+    LayerSink<float>* next_;
+};
+
 class StepRun {
   public:
     StepRun(Trainer::State& state, StepRecord& record)
@@ -43,7 +60,6 @@ class StepRun {
     PassResult compute_until_it_fits();
     void agree(PassResult& result);
     void clear_sums();
-    void describe_work(double compute_seconds);
     [[noreturn]] void report_non_finite(std::uint64_t key) const;
     MeanGradient normalize();
     std::vector<float> whole(const MeanGradient& gradient) const;
@@ -87,29 +103,21 @@ PassResult StepRun::compute() {
     s_.accumulator.begin_pass();
     if (statistics_) statistics_->begin_pass(plan_.size());
     const std::int64_t step = s_.steps_done + 1;
-    const DropoutKey dropout{dropout_step_key(s_.config.seed, s_.steps_done),
-                             s_.config.model.dropout()};
     const auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];
+    record_.idle.resize(static_cast<std::size_t>(s_.topology.world().size()));
+    if (s_.hooks.weights) s_.hooks.weights(step, s_.topology.world().rank(), s_.store.weights());
     const double start = monotonic_seconds();
     draw_micro_batches(s_.topology, s_.store, mine, [&](std::int64_t k) {
         // What isn't work on a micro-batch is waiting: for the ticket's reset, for other ranks.
         clock_.enter(Phase::compute);
-        const MicroBatch batch = plan_.micro_batch(k);
         const double begin = monotonic_seconds();
         TimedSink sink(s_.accumulator, s_.table);
         if (step == s_.hooks.nan_at_step && k == s_.hooks.nan_micro_batch)
             sink.plant_nan(s_.hooks.nan_tensor);
-        s_.accumulator.begin_micro_batch(k);
-        LedgerRow row = begin_row(s_.topology.world().rank(), batch);
-        const LossSums sums =
-            s_.model->forward_backward(s_.store.weights().data(), batch, dropout, sink,
-                                       statistics_ ? statistics_->layers_of(k) : nullptr);
-        row.loss = sums.loss;
-        row.correct = sums.correct;
-        const MicroBatchFacts facts = s_.accumulator.end_micro_batch();
-        row.squared_norm = facts.squared_norm;
-        row.checksum = facts.checksum;
-        row.probe = facts.probe;
+        std::optional<DamagedLayers> damaged;
+        LayerSink<float>* layers = statistics_ ? statistics_->layers_of(k) : nullptr;
+        if (s_.hooks.layer) layers = &damaged.emplace(s_, k, layers);
+        LedgerRow row = compute_micro_batch(s_, plan_, k, s_.accumulator, sink, layers);
         if (s_.hooks.pace) {
             const double least =
                 s_.hooks.pace(static_cast<int>(row.rank), deal_.costs[static_cast<std::size_t>(k)]);
@@ -126,7 +134,8 @@ PassResult StepRun::compute() {
     agree(result);
     s_.ledger.verify(plan_);
     s_.speeds.follow(s_.ledger, deal_.costs);
-    describe_work(monotonic_seconds() - start);
+    describe_work(s_.ledger, monotonic_seconds() - start, record_);
+    s_.verification.check_weights(s_, step);  // first: it may be why
     if (result.non_finite != NonFinite::none) report_non_finite(result.non_finite);
     return result;
 }
@@ -143,20 +152,6 @@ void StepRun::agree(PassResult& result) {
     for (Index t = 0; t < s_.table.size(); ++t)
         result.misfit |= s_.quanta.misfit(
             t, std::bit_cast<float>(result.largest[static_cast<std::size_t>(t)]), contributions(t));
-}
-
-/// Who was busy for how long, from the ledger.
-void StepRun::describe_work(double compute_seconds) {
-    std::vector<double> busy(static_cast<std::size_t>(s_.topology.world().size()), 0.0);
-    for (const LedgerRow& row : s_.ledger.rows())
-        busy[static_cast<std::size_t>(row.rank)] += static_cast<double>(row.nanoseconds) * 1e-9;
-    const auto [least, most] = std::minmax_element(busy.begin(), busy.end());
-    const double mean =
-        std::accumulate(busy.begin(), busy.end(), 0.0) / static_cast<double>(busy.size());
-    const double whole = std::max({compute_seconds, *most, 1e-9});
-    record_.busy = {*least / whole, mean / whole, *most / whole};
-    record_.idle.clear();
-    for (const double seconds : busy) record_.idle.push_back(whole - seconds);
 }
 
 void StepRun::clear_sums() {
@@ -210,8 +205,8 @@ double StepRun::largest_rounding() const {
 MeanGradient StepRun::normalize() {
     std::vector<char> contributed;
     for (const auto& micro_batches : deal_.of_node) contributed.push_back(!micro_batches.empty());
-    if (s_.hooks.flip_bit_at_step == s_.steps_done + 1 && s_.is_root())
-        s_.store.sum().sums[static_cast<std::size_t>(s_.table[0].offset)] ^= std::uint64_t{1} << 33;
+    if (s_.hooks.sums)
+        s_.hooks.sums(s_.steps_done + 1, s_.topology.world().rank(), s_.store.sum().sums);
     s_.store.barrier();
     GlobalSum sum =
         GlobalSum::reduce(s_.store.sum(), s_.topology, s_.ownership, contributed, s_.steps_done);
@@ -316,6 +311,8 @@ void StepRun::run() {
 
     if (statistics_are_due(record_.step, s_.config.stats_interval)) statistics_.emplace(s_);
     const PassResult result = compute_until_it_fits();
+    if (is_verified(record_.step, s_.config.verify_interval))
+        Verification::check_micro_batch(s_, plan_, record_.step);
     record_.rounded_to_zero = static_cast<std::int64_t>(
         std::accumulate(result.lost.begin(), result.lost.end(), std::uint64_t{0}));
     s_.entries.clear();
@@ -328,6 +325,7 @@ void StepRun::run() {
         record_.rounding = largest_rounding();
         update(result);
     }
+    if (is_verified(record_.step + 1, s_.config.verify_interval)) s_.verification.note_weights(s_);
     ++s_.steps_done;
     clock_.end();
     record_.phases = clock_.seconds();

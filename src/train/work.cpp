@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 namespace evengrad {
 
@@ -101,6 +102,38 @@ LedgerRow begin_row(int rank, const MicroBatch& batch) {
     }
     row.rank = rank;
     return row;
+}
+
+LedgerRow compute_micro_batch(Trainer::State& s, const StepPlan& plan, std::int64_t k,
+                              Accumulator& accumulator, GradientSink<float>& sink,
+                              LayerSink<float>* layers) {
+    const MicroBatch batch = plan.micro_batch(k);
+    const DropoutKey dropout{dropout_step_key(s.config.seed, s.steps_done),
+                             s.config.model.dropout()};
+    LedgerRow row = begin_row(s.topology.world().rank(), batch);
+    accumulator.begin_micro_batch(k);
+    const LossSums sums =
+        s.model->forward_backward(s.store.weights().data(), batch, dropout, sink, layers);
+    const MicroBatchFacts facts = accumulator.end_micro_batch();
+    row.loss = sums.loss;
+    row.correct = sums.correct;
+    row.squared_norm = facts.squared_norm;
+    row.checksum = facts.checksum;
+    row.probe = facts.probe;
+    return row;
+}
+
+void describe_work(const Ledger& ledger, double seconds, StepRecord& record) {
+    std::vector<double> busy(record.idle.size(), 0.0);
+    for (const LedgerRow& row : ledger.rows())
+        busy[static_cast<std::size_t>(row.rank)] += static_cast<double>(row.nanoseconds) * 1e-9;
+    const auto [least, most] = std::minmax_element(busy.begin(), busy.end());
+    const double mean =
+        std::accumulate(busy.begin(), busy.end(), 0.0) / static_cast<double>(busy.size());
+    const double whole = std::max({seconds, *most, 1e-9});
+    record.busy = {*least / whole, mean / whole, *most / whole};
+    std::transform(busy.begin(), busy.end(), record.idle.begin(),
+                   [&](double of_rank) { return whole - of_rank; });
 }
 
 }  // namespace evengrad

@@ -31,6 +31,15 @@ Deal deal(const NodeSpeeds& speeds, const ModelConfig& config, const StepPlan& p
 /// The ledger's row for a micro-batch of `rank`, without what computing it gives.
 LedgerRow begin_row(int rank, const MicroBatch& batch);
 
+/// @local Forward and backward of a micro-batch of the step at hand: the gradient goes into `sink`,
+/// which leads to `accumulator`. @returns its row, without a time.
+LedgerRow compute_micro_batch(Trainer::State& state, const StepPlan& plan, std::int64_t k,
+                              Accumulator& accumulator, GradientSink<float>& sink,
+                              LayerSink<float>* layers);
+
+/// @local Into the record: who was busy for how long, of a pass that took `seconds`.
+void describe_work(const Ledger& ledger, double seconds, StepRecord& record);
+
 /// @collective Calls work(k) for those of the node's micro-batches `mine` that this rank draws,
 /// each on one rank of the node, between two node barriers.
 template <class Function>

@@ -111,7 +111,9 @@ TEST_F(Faults, ANaNInTheFirstStepIsNotTakenForAMissingQuantum) {
 
 TEST_F(Faults, AFlippedBitInASumIsFoundByTheChecksum) {
     TestHooks hooks;
-    hooks.flip_bit_at_step = 3;
+    hooks.sums = [](std::int64_t step, int rank, std::span<std::uint64_t> sums) {
+        if (step == 3 && rank == 0) sums[0] ^= std::uint64_t{1} << 33;
+    };
     const std::string text = message(hooks, 2);
     EXPECT_NE(text.find("step 3"), std::string::npos) << text;
     EXPECT_NE(text.find("checksum"), std::string::npos) << text;
