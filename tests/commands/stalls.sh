@@ -116,7 +116,7 @@ large=(--num-layers 4 --hidden-size 768 --num-attention-heads 12 --seq-length 10
     --micro-batch-size 1 --train-iters 1 --save run --stall-timeout $patience)
 sequences=8
 until begun=$SECONDS
-    succeeds 2 train --data "$source_dir/data/BOOK" --valid-data "$source_dir/data/BOOK" "${large[@]}" \
+    succeeds 2 train --data "$source_dir/data/moby-dick.txt" --valid-data "$source_dir/data/moby-dick.txt" "${large[@]}" \
         --global-batch-size $sequences --eval-iters 2 --overwrite
     [ "$failures" != 0 ] || [ $((SECONDS - begun)) -gt $((4 * patience)) ]; do
     sequences=$((2 * sequences))
