@@ -24,7 +24,7 @@ interrupted=no
 # SIGUSR2, since both srun and mpirun pass it on to all ranks, which then save and exit with 3.
 stop_ranks() {
     interrupted=yes
-    if [[ -n $process ]]; then kill -s USR2 "$process"; fi
+    if [[ -n $process ]]; then kill -s USR2 "$process" 2> /dev/null; fi
 }
 trap 'note "the time is nearly up: stopping"; time_up=yes; stop_ranks' USR1 USR2
 trap 'note "the job is being ended: stopping"; ending=yes; stop_ranks' TERM
@@ -64,19 +64,22 @@ while :; do
     if compgen -G "$save/step-*.h5" > /dev/null; then start=--resume; fi
     "${launcher[@]}" "$evengrad" train "${options[@]}" --save "$save" "$start" &
     wait_for $!
-    if [[ $code == 0 || $code == 2 || $ending == yes ]]; then exit "$code"; fi
+    after=$(newest)
+    if [[ $code == 0 && $after != "$before" ]]; then exit 0; fi
+    if [[ $code == 2 || $ending == yes ]]; then exit "$code"; fi
     if [[ $code == 3 || $time_up == yes ]]; then end_of_time; fi
 
-    # A rank, a launcher or a node has died, or evengrad itself has failed (1), and said why.
+    # A rank, a launcher or a node has died; or evengrad itself has failed and said why (1); or there was
+    # nothing left to do, or srun couldn't start the ranks, which it ends with 0, too.
     # The last pause is as long as a scheduler takes to notice that a node is gone.
     pauses=(5 60 300)
-    if [[ $code == 1 ]]; then pauses=(5); fi
-    if [[ $(newest) != "$before" ]]; then failures=0; fi
+    if ((code <= 1)); then pauses=(5); fi
+    if [[ $after != "$before" ]]; then failures=0; fi
     if ((failures >= ${#pauses[@]})); then
-        note "exit code $code, and nothing was saved since the failure before: giving up"
+        note "exit code $code again, and nothing was saved between: giving up"
         exit "$code"
     fi
-    note "exit code $code: going on from $(newest) in ${pauses[failures]} s"
+    note "exit code $code: going on from $after in ${pauses[failures]} s"
     sleep "${pauses[failures]}" &
     wait $!  # a signal ends it
     failures=$((failures + 1))

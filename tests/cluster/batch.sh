@@ -113,6 +113,12 @@ for scheduler in slurm pbs lsf; do
     case="the run is done"
     plan "0 saves"; job; ended 0 "$again"
 
+    case="the run was done"
+    plan "0" "0"; job; ended 0 "$again" "sleep 5" "$again"
+
+    case="srun couldn't start the ranks, and says 0"
+    plan "0" "0 saves"; job; ended 0 "$again" "sleep 5" "$again"
+
     case="wrong use"
     plan "2"; job; ended 2 "$again"
 
