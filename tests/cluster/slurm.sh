@@ -40,12 +40,7 @@ done_as() {
     [ "$failures" = "${shown_failures:-0}" ] || cat "$1.out"
     shown_failures=$failures
 }
-# out_has NAME TEXT [TIMES]
-out_has() {
-    local times
-    times=$(grep -cE -e "$2" "$1.out")
-    [ "$times" = "${3:-1}" ] || fail "$1: '$2' is in its output $times times"
-}
+out_has() { grep -qE -e "$2" "$1.out" || fail "$1: '$2' is not in its output: $(cat "$1.out")"; }
 # again JOB: it is in the queue again, where it would stay for two minutes. (Slurm gives its steps the
 # numbers that they had, and srun fails while a host still has something of the step before.)
 again() {
@@ -64,8 +59,11 @@ out_has by_srun '6 ranks on 3 nodes'
 mkdir bin
 cat > bin/srun << SCRIPT
 #!/bin/sh
-[ "\$*" = --mpi=list ] && exec echo none
-exec $(command -v srun) "\$@"
+case "\$*" in
+    --mpi=list) echo none ;;
+    *--mpi=pmix*) echo "srun: error: no PMIx here"; exit 1 ;;
+    *) exec $(command -v srun) "\$@" ;;
+esac
 SCRIPT
 chmod +x bin/srun
 PATH=$PWD/bin:$PATH submit by_mpirun --nodes=3 "${short[@]}"
@@ -80,6 +78,7 @@ again "$id"
 done_as time_up "$reference"
 out_has time_up 'evengrad: warning: stopped at step [0-9]+ of 50 by SIGUSR2 on rank [0-5]: saved'
 out_has time_up 'into the queue again'
+out_has time_up '^resumed '
 
 # ------------------------------------------------------------------------------------- preemption
 submit preempted --nodes=3 "${long[@]}"
@@ -91,6 +90,7 @@ again "$id"
 done_as preempted "$reference"
 out_has preempted 'evengrad: warning: stopped at step [0-9]+ of 50 by SIGTERM on rank [0-5]: saved'
 out_has preempted 'into the queue again'
+out_has preempted '^resumed '
 
 # --------------------------------------- a rank dies; at the same time, on other hosts, a node is lost
 submit killed "--nodes=2 --nodelist=h3,h4" "${long[@]}"
@@ -102,14 +102,16 @@ power_cut h2
 rm -r /run/slurm/spool.h2  # its disk
 until_true 120 saved killed
 signal KILL h3 evengrad
-goes_on() { grep -q 'launch: exit code 137: going on from' killed.out; }
+goes_on() { grep -q '^launch: exit code 137: going on from' killed.out; }
 until_true 120 goes_on  # -K1 ends the other host's ranks, which would wait for it
 id=$killed
 done_as killed "$reference"
-out_has killed 'launch: '  # in the same job
+out_has killed '^resumed '
+[ "$(grep -c '^launch: ' killed.out)" = 1 ] || fail "killed: not once, in the same job"
 id=$lost
 again "$id"
 done_as lost "$reference"
 out_has lost 'JOB .* DUE TO NODE FAILURE'
+out_has lost '^resumed '
 
 finish
