@@ -20,6 +20,10 @@ class StopSignals {
     StopSignals(const StopSignals&) = delete;
     StopSignals& operator=(const StopSignals&) = delete;
 
+    /// From now on the three are ignored, also afterwards: the process ends, and with its own exit
+    /// code. (srun -K1 sends SIGTERM to all other ranks when the first has ended with one.)
+    void ignore_for_good();
+
   private:
     static constexpr int handled = 4;
     struct sigaction before_[handled] {};

@@ -38,6 +38,18 @@ TEST(StopSignals, AreHandledWhileTheyLiveAndPutBackAfterwards) {
     EXPECT_EQ(rule.reason(1.0, 1.0), "") << "an earlier run's signal";
 }
 
+TEST(StopSignals, OfAProcessThatEndsAreIgnored) {
+    struct sigaction before {};
+    ASSERT_EQ(sigaction(SIGTERM, nullptr, &before), 0);
+    {
+        StopSignals signals;
+        signals.ignore_for_good();
+        std::raise(SIGTERM);
+    }
+    std::raise(SIGTERM);  // would end this process
+    for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) sigaction(signal, &before, nullptr);
+}
+
 /// Only rank 0 may touch files.
 std::filesystem::path path_on_root(const std::filesystem::path& path) {
     return world().rank() == 0 ? path : std::filesystem::path("/dev/null/none");
