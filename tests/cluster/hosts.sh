@@ -9,20 +9,19 @@
 
 skip() {
     echo "skipped: $*"
-    if [ "${EVENGRAD_CLUSTER:-0}" = 1 ]; then exit 1; fi  # it was asked for
     exit 77
 }
 
 if [ -z "${EVENGRAD_INSIDE:-}" ]; then
     [ "$(id -u)" = 0 ] || skip "making hosts takes root"
     for tool in ip tc unshare nsenter ssh ssh-keygen /usr/sbin/sshd ${needs:-}; do
-        PATH=$PATH:/usr/sbin:/sbin command -v "$tool" > /dev/null ||
-            skip "$tool isn't there; launch/setup --cluster installs it"
+        PATH=$PATH:/usr/sbin:/sbin command -v "$tool" > /dev/null && continue
+        [ "${EVENGRAD_CLUSTER:-0}" = 0 ] || { echo "$tool isn't there"; exit 1; }  # it was asked for
+        skip "$tool isn't there; launch/setup --cluster installs it"
     done
     inside=(unshare --net --mount --uts --ipc --pid --fork --kill-child --mount-proc)
     reason=$("${inside[@]}" mount -t tmpfs tmpfs /run 2>&1) ||
         skip "namespaces are not allowed here: $reason"
-    # Its own session: a signal to the terminal's processes doesn't reach the hosts one by one.
     EVENGRAD_INSIDE=1 exec "${inside[@]}" bash "$0" "$@"
 fi
 
