@@ -41,11 +41,14 @@ done_as() {
     shown_failures=$failures
 }
 out_has() { grep -qE -e "$2" "$1.out" || fail "$1: '$2' is not in its output: $(cat "$1.out")"; }
-# again JOB: it is in the queue again, where it would stay for two minutes. (Slurm gives its steps the
-# numbers that they had, and srun fails while a host still has something of the step before.)
+# again JOB: it is in the queue again, where it would stay for two minutes. (A host must have nothing left
+# of it: Slurm numbers the steps as before, and takes what ends late for the end of the new ones.)
 again() {
     until_true 120 is_state "$1" PENDING || return
-    nothing_left() { ! compgen -G "/run/slurm/spool.h*/*pmix.$1.*" > /dev/null; }
+    nothing_left() {
+        ! compgen -G "/run/slurm/spool.h*/*[._]$1.[0-9]*" > /dev/null &&
+            ! compgen -G "/run/slurm/spool.h*/job*$1" > /dev/null
+    }
     until_true 60 nothing_left "$1"
     on h1 scontrol update "JobId=$1" StartTime=now
 }
