@@ -149,13 +149,13 @@ code=$?
 rm -rf run
 
 # A step and an evaluation that take longer than a stall may, and get on, with nothing for ranks to
-# tell each other meanwhile.
-large=(--num-layers 4 --hidden-size 768 --num-attention-heads 12 --seq-length 1024 --sequences stream
+# tell each other meanwhile. (A micro-batch takes half a second, and an evaluation's window 256 of them.)
+large=(--num-layers 4 --hidden-size 768 --num-attention-heads 12 --seq-length 256 --sequences stream
     --micro-batch-size 1 --train-iters 1 --save run --stall-timeout $patience)
-sequences=8
+sequences=12
 until begun=$SECONDS
     succeeds 2 train --data "$source_dir/data/moby-dick.txt" --valid-data "$source_dir/data/moby-dick.txt" "${large[@]}" \
-        --global-batch-size $sequences --eval-iters 2 --overwrite
+        --global-batch-size $sequences --eval-iters 8 --overwrite
     [ "$failures" != 0 ] || [ $((SECONDS - begun)) -gt $((4 * patience)) ]; do
     sequences=$((2 * sequences))
 done
