@@ -26,7 +26,8 @@ class Verification {
     void note_weights(const Trainer::State& state);
 
     /// In step `step`, once its micro-batches are computed: every node still holds what was noted.
-    /// Does nothing when nothing was noted since the last time. @throws Error naming tensor, node, host, and who wrote it.
+    /// Does nothing when nothing was noted since the last time. @throws Error naming tensor, node,
+    /// host, and who wrote it.
     void check_weights(const Trainer::State& state, std::int64_t step);
 
     /// One micro-batch of the step's plan, computed once more by another rank, on another node

@@ -13,7 +13,9 @@ namespace evengrad::test {
 namespace {
 
 /// (More ranks than cores take turns.)
-int trials() { return world().size() == 2 ? 100 : 20; }
+int trials() {
+    return world().size() == 2 ? 100 : 20;
+}
 
 /// Numbers for trial `trial`, alike on all ranks.
 std::array<std::uint32_t, 4> random(int trial) {
