@@ -38,7 +38,7 @@ std::string curve(const std::filesystem::path& folder) {
     std::string text;
     for (std::string line; std::getline(lines, line);) {
         auto json = nlohmann::ordered_json::parse(line);
-        for (const char* time : {"seconds", "tokens_per_second", "busy"}) json.erase(time);
+        for (const char* time : {"seconds", "tokens_per_second", "busy", "idle"}) json.erase(time);
         text += json.dump() + '\n';
     }
     return text;
