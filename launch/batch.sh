@@ -32,6 +32,7 @@ trap 'note "the job is being ended: stopping"; ending=yes; stop_ranks' TERM
 # wait_for PROCESS: until it has ended, however often a signal interrupts; `code` is its exit code.
 wait_for() {
     process=$1
+    if [[ $time_up == yes || $ending == yes ]]; then stop_ranks; fi  # asked before there was one
     interrupted=yes
     while [[ $interrupted == yes ]]; do
         interrupted=no
@@ -60,9 +61,16 @@ begun=$(newest)
 failures=0  # in a row, without a checkpoint between
 while :; do
     before=$(newest)
-    start=--overwrite  # for what a run leaves that ended before its first checkpoint
-    if compgen -G "$save/step-*.h5" > /dev/null; then start=--resume; fi
-    "${launcher[@]}" "$evengrad" train "${options[@]}" --save "$save" "$start" &
+    start=()
+    shopt -s nullglob
+    files=("$save"/step-*.h5)
+    shopt -u nullglob
+    if [[ ${#files[@]} -gt 0 || -L $save/latest ]]; then
+        start=(--resume)
+    elif ls -- "$save"/metrics.jsonl > /dev/null 2>&1; then
+        start=(--overwrite)  # what a run leaves that ended before its first checkpoint
+    fi
+    "${launcher[@]}" "$evengrad" train "${options[@]}" --save "$save" "${start[@]}" &
     wait_for $!
     after=$(newest)
     if [[ $code == 0 && $after != "$before" ]]; then exit 0; fi

@@ -52,6 +52,7 @@ MachineSummary prepare_machine() {
 }
 
 int train_command(const Communicator& world, const Arguments& arguments) {
+    StopSignals signals;  // from the start: what is asked while data are read counts, too
     MachineSummary machine = prepare_machine();
     const bool root = world.rank() == 0;
 
@@ -97,7 +98,6 @@ int train_command(const Communicator& world, const Arguments& arguments) {
     if (root && logs(LogLevel::info))
         observers.push_back(
             &progress.emplace(stdout, output_is_terminal(), options.log_interval, machine));
-    StopSignals signals;
     const RunEnd end = run_training(trainer, options.loop, valid, observers);
     if (end.stopped_by.empty()) return 0;
     signals.ignore_for_good();

@@ -159,8 +159,11 @@ void Run::begin_ledger(const fs::path& resumed_from, LedgerPart& ledger) {
 
 /// A run that saves seldom has no unbounded ledger in memory.
 void Run::write_full_ledger() {
-    if (!writer_ || ledger_.records.size() < most_ledger_records) return;
-    report(writer_->wait());
+    std::int64_t is_full = writer_ && ledger_.records.size() >= most_ledger_records;
+    s_.topology.world().broadcast(std::span(&is_full, 1), 0);
+    if (is_full == 0) return;
+    report(await_writer());
+    if (!writer_) return;
     LedgerPart& ledger = writer_->snapshot().ledger;
     ledger.append(ledger_);
     try {

@@ -24,6 +24,8 @@ class NodeSpeeds {
     void follow(const Ledger& ledger, std::span<const double> costs);
 
   private:
+    double usual_speed() const;  ///< a rank's
+
     const Topology* topology_;
     std::vector<double> cost_, seconds_;  ///< [ranks] sums in which the past fades
 };

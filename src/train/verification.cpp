@@ -7,6 +7,7 @@
 
 #include "base/digest.hpp"
 #include "base/philox.hpp"
+#include "train/timed_sink.hpp"
 #include "train/work.hpp"
 
 namespace evengrad {
@@ -75,7 +76,8 @@ Outcome compute_again(Trainer::State& s, const StepPlan& plan, std::int64_t k, i
     if (world.rank() == rank) {
         Accumulator accumulator(s.table, s.quanta, {}, 0, 1);  // adds to nobody's sums
         accumulator.begin_pass();
-        outcome = outcome_of(compute_micro_batch(s, plan, k, accumulator, accumulator, nullptr));
+        TimedSink sink(accumulator, s.table);
+        outcome = outcome_of(compute_micro_batch(s, plan, k, accumulator, sink, nullptr));
     }
     world.broadcast(std::span<std::uint64_t>(outcome), rank);
     return outcome;

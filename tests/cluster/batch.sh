@@ -23,6 +23,7 @@ if [ "$code" = waits ]; then
     while :; do read -rt 0.1 < <(:); done
 fi
 mkdir -p run
+touch run/metrics.jsonl
 [ "$what" != saves ] || save
 exit "$code"
 SCRIPT
@@ -93,7 +94,7 @@ for scheduler in slurm pbs lsf; do
     rm -rf run
 
     case="its time is up, before anything is saved"
-    plan "3"; job; ended 1 "$first"
+    plan "3"; job; ended 1 "evengrad run"
     out_has "nothing was saved in this job's time"
 
     case="its time is up"

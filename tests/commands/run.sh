@@ -9,7 +9,7 @@ begin() {
     timeout -k 5 180 env --default-signal=INT "$source_dir/launch/run" --program "$evengrad" \
         --oversubscribe -n 2 "$@" > out 2> err < /dev/null &
     guard=$!
-    until process=$(pgrep -P $guard); do sleep 0.02; done
+    until process=$(pgrep -P $guard) || ! kill -0 $guard 2> /dev/null; do sleep 0.02; done
 }
 end() {
     wait $guard
@@ -118,7 +118,7 @@ for victim in rank mpirun; do
 done
 end killed
 [ $code = 0 ] || { fail "killed: exit code $code"; cat err; }
-[ "$(grep -c 'starting again in 1 s, from killed$' err)" = 2 ] || fail "killed: $(cat err)"
+[ "$(grep -c 'starting again in [12] s, from killed$' err)" = 2 ] || fail "killed: $(cat err)"
 [ "$(digest_of killed)" = "$reference" ] || fail "killed: another digest"
 
 # Started once more: nothing is left to do, and nothing is overwritten.
@@ -132,6 +132,21 @@ launch -n 1 --until-done --tries 3 -- "${job[@]}" --train-iters 60 --save diverg
 code=$?
 [ $code = 1 ] || fail "diverged: exit code $code"
 grep -q "giving up: 3 starts in a row" err || fail "diverged: $(cat err)"
+
+# --overwrite is meant until something is saved: a first start that fails doesn't make it --resume.
+launch -n 1 -- "${job[@]}" --train-iters 4 --save old > /dev/null
+launch -n 1 --until-done --tries 2 -- "${job[@]}" --train-iters 4 --save old --overwrite \
+    --save-interval 100 --optimizer sgd --lr 1e9 --clip-grad 0
+[ "$(grep -c -e '--overwrite$' err)" = 2 ] || { fail "overwritten: $(cat err)"; }
+
+# Ctrl-C at any moment of the start isn't lost.
+for moment in 0.05 0.1 0.3 1; do
+    begin -- "${job[@]}" --train-iters 100000 --save "early-$moment"
+    sleep $moment
+    kill -INT "$process"
+    end "SIGINT after $moment s"
+    [ $code = 3 ] || [ $code = 140 ] || { fail "SIGINT after $moment s: exit code $code"; cat err; }
+done
 
 # A folder with something of somebody else's, without a checkpoint, is never overwritten.
 mkdir others && echo mine > others/metrics.jsonl
