@@ -99,8 +99,8 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         observers.push_back(
             &progress.emplace(stdout, output_is_terminal(), options.log_interval, machine));
     const RunEnd end = run_training(trainer, options.loop, valid, observers);
-    if (end.stopped_by.empty()) return 0;
     signals.ignore_for_good();
+    if (end.stopped_by.empty()) return 0;
     if (root)
         log_warning(
             fmt::format("stopped at step {} of {} by {}: saved {}", end.step,

@@ -21,7 +21,8 @@ class StopSignals {
     StopSignals& operator=(const StopSignals&) = delete;
 
     /// From now on the three are ignored, also afterwards: the process ends, and with its own exit
-    /// code. (srun -K1 sends SIGTERM to all other ranks when the first has ended with one.)
+    /// code. (Who asks may ask again; srun -K1 sends SIGTERM to all other ranks when the first has
+    /// ended with one.)
     void ignore_for_good();
 
   private:
