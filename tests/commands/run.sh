@@ -140,12 +140,12 @@ launch -n 1 --until-done --tries 2 -- "${job[@]}" --train-iters 4 --save old --o
 [ "$(grep -c -e '--overwrite$' err)" = 2 ] || { fail "overwritten: $(cat err)"; }
 
 # Ctrl-C at any moment of the start isn't lost.
-# (140: it ended a rank that wasn't ready for it.)
 for moment in 0.05 0.1 0.3 1; do
     begin -- "${job[@]}" --train-iters 100000 --save "early-$moment"
     sleep $moment
     kill -INT "$process"
     end "SIGINT after $moment s"
+    # (140: it met a rank that hadn't begun yet.)
     [ $code = 3 ] || [ $code = 140 ] || { fail "SIGINT after $moment s: exit code $code"; cat err; }
 done
 
