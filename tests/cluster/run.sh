@@ -24,15 +24,8 @@ end() {
     code=$?
     [ $code != 124 ] || fail "$1: hangs"
 }
-# await_save FOLDER PAST: until something is saved after that.
-await_save() {
-    local tries=0
-    until [ -e "$1/latest" ] && [ "$(readlink "$1/latest")" != "$2" ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 1800 ] || { fail "$1: nothing more is saved"; cat err; finish; }
-        sleep 0.05
-    done
-}
+# await_save FOLDER: until a run has saved there.
+await_save() { patience=90 until_true test -e "$1/latest" || { cat err; finish; }; }
 is_done() {
     [ $code = 0 ] || { fail "$1: exit code $code"; cat err; }
     [ "$(digest_of "$1")" = "$reference" ] || fail "$1: another digest"
@@ -60,7 +53,7 @@ is_done bridged
 # Signals reach ranks on all hosts through mpirun.
 for name in TERM USR1; do
     begin --hostfile hosts -- "${job[@]}" --train-iters 100000 --save "by-$name"
-    await_save "by-$name" none
+    await_save "by-$name"
     on h1 pkill -o -$name -f launch/run
     end "SIG$name"
     [ $code = 3 ] || { fail "SIG$name: exit code $code"; cat err; }
@@ -73,7 +66,7 @@ survives() {
     local name=$1 begun
     shift
     begin --hostfile hosts --until-done -- "${job[@]}" --train-iters 60 --save "$name"
-    await_save "$name" none
+    await_save "$name"
     begun=$SECONDS
     "$@"
     until [ "$(grep -c '^\$ mpirun' err)" = 2 ]; do

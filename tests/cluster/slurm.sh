@@ -34,7 +34,7 @@ saved() { [ -e "$1/latest" ]; }
 
 # done_as NAME DIGEST: the job ends, with exit code 0, and the run has this digest.
 done_as() {
-    until_true 300 ended "$id" || { cat "$1.out"; return; }
+    patience=300 until_true ended "$id" || { cat "$1.out"; return; }
     is_state "$id" COMPLETED || fail "$1: $(state "$id")"
     [ "$(digest_of "$1")" = "$2" ] || fail "$1: another digest"
     [ "$failures" = "${shown_failures:-0}" ] || cat "$1.out"
@@ -44,12 +44,12 @@ out_has() { grep -qE -e "$2" "$1.out" || fail "$1: '$2' is not in its output: $(
 # again JOB: it is in the queue again, where it would stay for two minutes. (A host must have nothing left
 # of it: Slurm numbers the steps as before, and takes what ends late for the end of the new ones.)
 again() {
-    until_true 120 is_state "$1" PENDING || return
+    patience=120 until_true is_state "$1" PENDING || return
     nothing_left() {
         ! compgen -G "/run/slurm/spool.h*/*[._]$1.[0-9]*" > /dev/null &&
             ! compgen -G "/run/slurm/spool.h*/job*$1" > /dev/null
     }
-    until_true 60 nothing_left "$1"
+    patience=60 until_true nothing_left "$1"
     on h1 scontrol update "JobId=$1" StartTime=now
 }
 
@@ -75,7 +75,7 @@ out_has by_mpirun '6 ranks on 3 nodes'
 
 # -------------------------------------------------------------------------------- its time is up
 submit time_up --nodes=3 "${long[@]}"
-until_true 120 saved time_up
+patience=120 until_true saved time_up
 on h1 scancel -b -s USR1 "$id"
 again "$id"
 done_as time_up "$reference"
@@ -85,10 +85,10 @@ out_has time_up '^resumed '
 
 # ------------------------------------------------------------------------------------- preemption
 submit preempted --nodes=3 "${long[@]}"
-until_true 120 saved preempted
+patience=120 until_true saved preempted
 urgent=$(on h1 sbatch --parsable --partition=urgent --nodes=4 --exclusive --output=urgent.out \
     --wrap "echo urgent")
-until_true 120 is_state "$urgent" COMPLETED
+patience=120 until_true is_state "$urgent" COMPLETED
 again "$id"
 done_as preempted "$reference"
 out_has preempted 'evengrad: warning: stopped at step [0-9]+ of 50 by SIGTERM on rank [0-5]: saved'
@@ -100,13 +100,13 @@ submit killed "--nodes=2 --nodelist=h3,h4" "${long[@]}"
 killed=$id
 submit lost --nodes=2 "${long[@]}"
 lost=$id
-until_true 120 saved lost
+patience=120 until_true saved lost
 power_cut h2
 rm -r /run/slurm/spool.h2  # its disk
-until_true 120 saved killed
+patience=120 until_true saved killed
 signal KILL h3 evengrad
 goes_on() { grep -q '^launch: exit code 137: going on from' killed.out; }
-until_true 120 goes_on  # -K1 ends the other host's ranks, which would wait for it
+patience=120 until_true goes_on  # -K1 ends the other host's ranks, which would wait for it
 id=$killed
 done_as killed "$reference"
 out_has killed '^resumed '

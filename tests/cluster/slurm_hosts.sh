@@ -4,16 +4,6 @@ source "$(dirname "$0")/hosts.sh"
 
 export SLURM_CONF=/run/slurm/slurm.conf
 
-# until_true SECONDS COMMAND...: waits for it; false when it doesn't become true.
-until_true() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || { fail "waited in vain for: $*"; return 1; }
-        sleep 0.1
-    done
-}
-
 # slurm_up NUMBER: hosts h1, h2, ...; slurmctld on h1, a slurmd on each.
 slurm_up() {
     local number=$1 i
@@ -58,14 +48,14 @@ PartitionName=urgent Nodes=ALL PriorityTier=2
 CONF
     # (On version 2 of cgroups slurmd would want a service of systemd.)
     printf '%s\n' CgroupAutomount=no CgroupPlugin=cgroup/v1 > /run/slurm/cgroup.conf
-    until_true 30 test -S /run/slurm/munge/socket
+    patience=30 until_true test -S /run/slurm/munge/socket
     on h1 slurmctld -D -c > /run/slurm/slurmctld 2>&1 &
     for ((i = 1; i <= number; ++i)); do
         mkdir -p "/run/slurm/tmp.h$i" "/run/slurm/spool.h$i"
         on "h$i" slurmd -D -N "h$i" > "/run/slurm/slurmd.h$i" 2>&1 &
     done
     all_idle() { [ "$(on h1 sinfo -h -t idle -o %D 2> /dev/null)" = "$number" ]; }
-    until_true 60 all_idle || {
+    patience=60 until_true all_idle || {
         on h1 sinfo
         tail -n 20 /run/slurm/munged /run/slurm/slurmctld /run/slurm/slurmd.h*
         finish

@@ -72,6 +72,16 @@ refuses() {
     shown_failures=$failures
 }
 
+# until_true COMMAND...: waits for it, `patience` seconds at most (180); a failure, and false, when
+# it doesn't become true.
+until_true() {
+    local end=$((SECONDS + ${patience:-180}))
+    until "$@"; do
+        [ $SECONDS -lt $end ] || { fail "${last:-}: waited in vain for: $*"; return 1; }
+        sleep 0.02
+    done
+}
+
 # says TEXT: it is in the last run's output.
 says() {
     grep -qF -e "$1" out && return

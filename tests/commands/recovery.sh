@@ -34,15 +34,6 @@ launch() {
     fi
     launcher=$!
 }
-# until_true COMMAND...: waits for it, a minute at most.
-until_true() {
-    local tries=0
-    until "$@"; do
-        tries=$((tries + 1))
-        [ $tries -lt 6000 ] || { fail "$last: waited in vain for: $*"; return; }
-        sleep 0.01
-    done
-}
 files_of() { (cd "$1" && echo step-*); }
 
 

@@ -63,15 +63,8 @@ launch -n 2 --until-done -- train --data nowhere.txt --save nothing --no-such-op
 succeeds 0 "${job[@]}" --train-iters 60 --save straight
 reference=$(digest_of straight)
 
-# await_save FOLDER: waits until a run has saved there.
-await_save() {
-    local tries=0
-    until [ -e "$1/latest" ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 1200 ] || { fail "$1: nothing is saved"; cat err; finish; }
-        sleep 0.1
-    done
-}
+# await_save FOLDER: until a run has saved there.
+await_save() { patience=120 until_true test -e "$1/latest" || { cat err; finish; }; }
 # ranks_of FOLDER: processes of the ranks that train there.
 ranks_of() { pgrep -f "^$evengrad train .*--save $1( |$)"; }
 

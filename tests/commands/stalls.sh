@@ -23,15 +23,6 @@ launch() {
         "$evengrad" "$@" > out 2> err < /dev/null &
     launcher=$!
 }
-# until_true COMMAND...: waits for it, a minute at most.
-until_true() {
-    local tries=0
-    until "$@"; do
-        tries=$((tries + 1))
-        [ $tries -lt 6000 ] || { fail "$last: waited in vain for: $*"; return; }
-        sleep 0.01
-    done
-}
 # Processes of the job on this host: timeout, mpirun, its ranks.
 processes() { pgrep -s $launcher; }
 # Its ranks, on any host.
