@@ -72,10 +72,10 @@ refuses() {
     shown_failures=$failures
 }
 
-# until_true COMMAND...: waits for it, `patience` seconds at most (180); a failure, and false, when
-# it doesn't become true.
+# until_true COMMAND...: waits for it, three minutes at most; a failure, and false, when it doesn't
+# become true.
 until_true() {
-    local end=$((SECONDS + ${patience:-180}))
+    local end=$((SECONDS + 180))
     until "$@"; do
         [ $SECONDS -lt $end ] || { fail "${last:-}: waited in vain for: $*"; return 1; }
         sleep 0.02

@@ -6,10 +6,10 @@
 source "$(dirname "$0")/helpers.sh"
 
 # Seconds; much longer than a busy machine holds up a rank that could go on.
-patience=5
+stall_timeout=5
 job=(train --data "$pairs" --valid-fraction 0.02 "${tiny[@]}" --save-interval 10 --eval-interval 20
     --lr-decay-style constant)
-endless=("${job[@]}" --train-iters 100000 --save run --stall-timeout $patience)
+endless=("${job[@]}" --train-iters 100000 --save run --stall-timeout $stall_timeout)
 host=$(uname -n)
 
 # launch RANKS ARGUMENTS...: evengrad in the background, in a session `launcher` of its own; mpirun's
@@ -51,10 +51,14 @@ ended() {
     until_true all_gone
     grep -qE "^evengrad: error: $2\$" err || fail "$1: $(cat err)"
     [ "$(grep -c '^evengrad: ' err)" = 1 ] || fail "$1: said more: $(cat err)"
-    grep -q "^hint: go on from the last checkpoint with --resume; if .* (it is $patience s;" err ||
+    grep -q "^hint: go on from the last checkpoint with --resume; if .* (it is $stall_timeout s;" err ||
         fail "$1: no hint: $(cat err)"
     local reached
-    reached=$(readlink run/latest) || fail "$1: no checkpoint"
+    if ! reached=$(readlink run/latest); then
+        fail "$1: no checkpoint"
+        rm -rf run
+        return
+    fi
     reached=${reached//[^0-9]/}
     reached=$((10#${reached%5} + 10))
     succeeds $((RANDOM % 4)) "${job[@]}" --save run --resume --train-iters $reached
@@ -126,7 +130,7 @@ for i in 1 2; do
     all=$(processes)
     # shellcheck disable=SC2086  # one a process
     kill -STOP $all
-    sleep $((2 * patience))
+    sleep $((2 * stall_timeout))
     lines=$(wc -l < run/metrics.jsonl)
     # shellcheck disable=SC2086
     kill -CONT $all
@@ -142,12 +146,12 @@ rm -rf run
 # A step and an evaluation that take longer than a stall may, and get on, with nothing for ranks to
 # tell each other meanwhile. (A micro-batch takes half a second, and an evaluation's window 256 of them.)
 large=(--num-layers 4 --hidden-size 768 --num-attention-heads 12 --seq-length 256 --sequences stream
-    --micro-batch-size 1 --train-iters 1 --save run --stall-timeout $patience)
+    --micro-batch-size 1 --train-iters 1 --save run --stall-timeout $stall_timeout)
 sequences=12
 until begun=$SECONDS
     succeeds 2 train --data "$source_dir/data/moby-dick.txt" --valid-data "$source_dir/data/moby-dick.txt" "${large[@]}" \
         --global-batch-size $sequences --eval-iters 8 --overwrite
-    [ "$failures" != 0 ] || [ $((SECONDS - begun)) -gt $((4 * patience)) ]; do
+    [ "$failures" != 0 ] || [ $((SECONDS - begun)) -gt $((4 * stall_timeout)) ]; do
     sequences=$((2 * sequences))
 done
 finish
