@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "mpi/end_watch.hpp"
 #include "mpi/internal.hpp"
 #include <evengrad/error.hpp>
 
@@ -54,7 +55,9 @@ Session::Session(int& argc, char**& argv) {
 
 Session::~Session() {
     if (!mpi::may_free()) return;
+    const int rank = world_->rank();
     world_.reset();
+    const EndWatch watch(rank);
     MPI_Finalize();
 }
 

@@ -1,0 +1,51 @@
+#include "mpi/end_watch.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <system_error>
+
+#include <unistd.h>
+
+#include "base/log.hpp"
+#include "base/no_signals.hpp"
+
+namespace evengrad {
+
+EndWatch::EndWatch(int rank) {
+    const NoSignals for_the_thread;
+    try {
+        thread_ = std::thread([this, rank] { watch(rank); });
+    } catch (const std::system_error&) {
+        // The end goes unwatched: nearly always it comes by itself.
+    }
+}
+
+EndWatch::~EndWatch() {
+    {
+        const std::lock_guard lock(mutex_);
+        ended_ = true;
+    }
+    end_.notify_one();
+    if (thread_.joinable()) thread_.join();
+}
+
+void EndWatch::watch(int rank) {
+    constexpr unsigned first_word = 2, longest = 10;
+    std::unique_lock lock(mutex_);
+    // Seconds one by one, so that time in which all of the job is suspended doesn't count.
+    for (int seconds = 0; seconds < limit; ++seconds)
+        if (end_.wait_for(lock, std::chrono::seconds(1), [this] { return ended_; })) return;
+    alarm(longest);  // should nobody read what is written
+    std::fflush(stdout);
+    if (rank == 0)
+        log_last_error(
+            fmt::format("all is done, but MPI_Finalize has not come back for {} s: mpirun, or its "
+                        "daemon (orted) on one of the hosts, is stopped or cut off, or a rank is",
+                        limit),
+            "look for a stopped process: ps -eo pid,stat,comm | grep ' T' on each host; what was "
+            "saved is sound");
+    sleep(first_word);
+    std::_Exit(1);
+}
+
+}  // namespace evengrad
