@@ -36,11 +36,15 @@ exec env --default-signal=USR2 "$@"
 SCRIPT
 sed 's|^echo|[ "$*" != --mpi=list ] \|\| exec cat mpi_list\n&|' bin/mpirun | stand_in srun
 echo "none pmix pmi2" > mpi_list
-# Of what puts a job into the queue.
+# Of what puts a job into the queue. It may end the job, or the last of its time may come meanwhile.
 for command in qsub scontrol; do
-    stand_in $command <<< '#!/bin/bash
+    stand_in $command << 'SCRIPT'
+#!/bin/bash
 echo "${0##*/} $*" >> said
-! [ -e forbidden ]'
+kill -USR1 $PPID
+kill -TERM $PPID
+! [ -e forbidden ]
+SCRIPT
 done
 stand_in sleep << 'SCRIPT'
 #!/bin/bash
