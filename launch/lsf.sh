@@ -27,12 +27,8 @@ options=(                          # <<< of evengrad train
     --config "$home/launch/recipes/pairs.ini"
     --train-iters 20000 --save-interval 500
 )
-evengrad=$home/build/evengrad
 # <<< module load ..., as for the build
 
-# An Open MPI that was built for LSF knows the job's nodes.
-launcher=(mpirun --bind-to core)
-
-requeue() { true; }  # -Q does
-
-source "$home/launch/batch.sh"
+# An Open MPI that was built for LSF knows the job's nodes. (--requeue true: -Q does it. exec: LSF's signals
+# are launch/run's.)
+exec "$home/launch/run" --until-done --requeue true -- train "${options[@]}" --save "$save"

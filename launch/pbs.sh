@@ -24,17 +24,13 @@ options=(                          # <<< of evengrad train
     --config "$home/launch/recipes/pairs.ini"
     --train-iters 20000 --save-interval 500
 )
-evengrad=$home/build/evengrad
 # <<< module load ..., as for the build
 
 cd "$PBS_O_WORKDIR" || exit 1
 
-launcher=(mpirun --hostfile "$PBS_NODEFILE" --bind-to core)
-
-# Not qrerun, which may be for operators only.
-requeue() { qsub "$script"; }
-
-# PBS gives no warning before the end. (tail ends when this script does.)
+# PBS gives no warning before the end: SIGUSR1 to launch/run below. (tail ends when that does.)
 (timeout $((60 * minutes)) tail -f --pid=$$ /dev/null || kill -USR1 $$) &
 
-source "$home/launch/batch.sh"
+# Not qrerun, which may be for operators only.
+exec "$home/launch/run" --until-done --requeue "qsub '$script'" -- \
+    train "${options[@]}" --save "$save"

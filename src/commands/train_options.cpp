@@ -129,7 +129,6 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
               "written, and have a second rank compute a micro-batch; 0: never");
     table.add_rivals("micro-batch-size", "micro-batch-tokens");
     table.add_rivals("valid-data", "valid-fraction");
-    table.add_rivals("resume", "overwrite");
     table.add_rivals("print-config", "dry-run");
     table.means_nothing_without({"eval-interval", "eval-iters", "early-stop-patience"},
                                 {"valid-data", "valid-fraction"});
@@ -296,6 +295,8 @@ void TrainOptions::interpret(std::vector<std::string>& problems) {
     }
     loop.save_dir = save_;
     loop.resume = resume_ == resume_here ? save_ : resume_;
+    if (loop.overwrite && !loop.resume.empty() && loop.resume == loop.save_dir)
+        problems.emplace_back("--resume and --overwrite contradict each other: give one");
     for (const std::string& name : loop.overrides)
         if (std::find(overridable_options.begin(), overridable_options.end(), name) ==
             overridable_options.end())

@@ -122,6 +122,11 @@ void Run::begin() {
     }
     if (!config_.resume.empty())
         saved_.file = restore(trainer_, config_.resume, history_, config_.overrides);
+    if (in_place && config_.overwrite)
+        throw Error(
+            fmt::format("--resume {}: --overwrite would replace the run that it goes on with",
+                        config_.resume.string()),
+            "leave out --overwrite, or name another --save folder");
     // Whatever could be refused is checked by now: from here on the folder is changed.
     if (in_place) {
         remove_unfinished(config_.save_dir);

@@ -19,7 +19,7 @@ submit() {
     local name=$1 sbatch_options=$2 script=$1.sbatch edited
     shift 2
     sed -E -e "s|^home=[^ ]+ |home=$source_dir |" -e "s|^save=[^ ]+ |save=$name |" \
-        -e "s|^evengrad=.*|evengrad=$evengrad|" -e "/^ +--/d" \
+        -e "s|/launch/run\"|& --program $evengrad|" -e "/^ +--/d" \
         -e "s|^options=\(|options=(${job[*]} $*|" "$source_dir/launch/slurm.sbatch" > "$script"
     edited=$(diff "$source_dir/launch/slurm.sbatch" "$script" | grep -c '^>')
     [ "$edited" = 4 ] || fail "$name: $edited edits of slurm.sbatch, not 4"
@@ -57,6 +57,8 @@ again() {
 submit by_srun --nodes=3 "${short[@]}"
 done_as by_srun "$short_reference"
 out_has by_srun '6 ranks on 3 nodes'
+# A core each, where Slurm, which counts them from 0, may bind to them.
+! taskset -c 0,1 true 2> /dev/null || out_has by_srun '1 core allowed to rank 0'
 
 # A cluster whose Slurm has no PMIx.
 mkdir bin
@@ -83,6 +85,19 @@ out_has time_up 'evengrad: warning: stopped at step [0-9]+ of 50 by SIGUSR2 on r
 out_has time_up 'into the queue again'
 out_has time_up '^resumed '
 
+# --------------------------------------------------- Ctrl-C; and once more, since a rank hangs
+submit twice --nodes=2 --train-iters 100000
+until_true saved twice
+signal STOP h2 evengrad
+on h1 scancel -b -s INT "$id"
+heard() { grep -q '^launch/run: SIGINT: asking the run to save and end' twice.out; }
+until_true heard
+on h1 scancel -b -s INT "$id"
+until_true ended "$id"
+for host in h1 h2; do
+    ! on $host pgrep -x evengrad > /dev/null || fail "twice: ranks live on, on $host"
+done
+
 # ------------------------------------------------------------------------------------- preemption
 submit preempted --nodes=3 "${long[@]}"
 patience=120 until_true saved preempted
@@ -105,12 +120,12 @@ power_cut h2
 rm -r /run/slurm/spool.h2  # its disk
 patience=120 until_true saved killed
 signal KILL h3 evengrad
-goes_on() { grep -q '^launch: exit code 137: going on from' killed.out; }
+goes_on() { grep -q '^launch/run: exit code 137 .*; starting again in 1 s, from killed' killed.out; }
 patience=120 until_true goes_on  # -K1 ends the other host's ranks, which would wait for it
 id=$killed
 done_as killed "$reference"
 out_has killed '^resumed '
-[ "$(grep -c '^launch: ' killed.out)" = 1 ] || fail "killed: not once, in the same job"
+[ "$(grep -c '^launch/run: ' killed.out)" = 1 ] || fail "killed: not once, in the same job"
 id=$lost
 again "$id"
 done_as lost "$reference"

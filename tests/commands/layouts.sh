@@ -55,6 +55,12 @@ for ranks in 1 3 4; do
     first_step=$(head -1 "from$ranks/metrics.jsonl")
     [[ $first_step == '{"step":11,'* ]] || fail "resumed at the wrong step: $first_step"
 done
+# (... also where an earlier run was; but not where it goes on from)
+succeeds 1 "${job[@]}" --resume halves/step-00000010.h5 --save from3 --overwrite
+[ "$(digest_of from3)" = "$reference" ] || fail "resumed in place of another run: another digest"
+refuses 1 2 "would replace the run that it goes on with" -- \
+    "${job[@]}" --resume halves/step-00000010.h5 --save halves --overwrite
+same_as_reference halves "not overwritten"
 
 # ... and in place, as after a crash: metrics are ahead of the checkpoint and end in half a line.
 rm halves/step-00000020.h5

@@ -203,6 +203,9 @@ TEST(Options, RivalsContradictEachOther) {
               "--micro-batch-size and --micro-batch-tokens contradict each other: give one");
     EXPECT_EQ(refusal({"--overwrite", "--resume"}),
               "--resume and --overwrite contradict each other: give one");
+    TrainOptions options;
+    options.parse(with({"--overwrite", "--resume", "another"}));
+    EXPECT_TRUE(options.loop.overwrite);
 }
 
 TEST(Options, WhatToDoThisTimeIsNotInARecipe) {

@@ -26,16 +26,16 @@ prints() {
         fail "launch/run --print $*: exit code $?"
     grep -qF -e "$expected" out || fail "launch/run $*: $(cat out err), not $expected"
 }
-prints "\$ mpirun -n 1 --bind-to core $evengrad train --data 'a b' --stop 'it'\\''s'" \
+prints "\$ mpirun -n 1 --map-by core --bind-to core $evengrad train --data 'a b' --stop 'it'\\''s'" \
     -n 1 -- train --data "a b" --stop "it's"
 prints "mpirun -n 4096 --bind-to none --oversubscribe" -n 4096 -- bench
 prints "mpirun -n 1 --bind-to none --oversubscribe" -n 1 --oversubscribe -- bench
-prints "mpirun -n 1 --bind-to core -mca btl_tcp_if_include eth7 -mca oob_tcp_if_include eth7" -n 1 \
+prints "mpirun -n 1 --map-by core --bind-to core -mca btl_tcp_if_include eth7 -mca oob_tcp_if_include eth7" -n 1 \
     --interface eth7 -- bench
 printf 'a slots=2\n# b slots=9\n\n  c  slots=4 # d\n' > hosts
-prints "mpirun --hostfile hosts --bind-to core -mca oob_tcp_keepalive_time 5" --hostfile hosts -- bench
+prints "mpirun --hostfile hosts --map-by core --bind-to core -mca oob_tcp_keepalive_time 5" --hostfile hosts -- bench
 OPENBLAS_CORETYPE=Haswell prints "-x OPENBLAS_CORETYPE" -n 1 -- bench
-SLURM_JOB_ID=7 prints "\$ mpirun --bind-to core -mca oob_tcp_keepalive_time 5" -- bench
+SLURM_JOB_ID=7 prints "\$ mpirun --map-by core --bind-to core -mca oob_tcp_keepalive_time 5" -- bench
 
 # What makes no sense is refused before anything starts.
 refuses_run() {
@@ -51,6 +51,13 @@ refuses_run "unknown option --until" --until done -- train
 refuses_run "without its value" --hostfile -- train
 refuses_run "nowhere can't be read" --hostfile nowhere -- train
 refuses_run "--until-done is for train" --until-done -- evaluate
+refuses_run "--requeue is for --until-done" --requeue true -- train
+refuses_run "--overwrite with --requeue: each job would begin like that" \
+    --until-done --requeue true -- train --save run --overwrite
+refuses_run "--resume old with --requeue: each job" \
+    --until-done --requeue true -- train --save run --resume old
+refuses_run "--launcher: 'ssh' is not srun or mpirun" --launcher ssh -- train
+refuses_run "--launcher srun has its hosts from Slurm" --launcher srun --hostfile hosts -- train
 refuses_run "--until-done needs --save DIR" --until-done -- train --data "$pairs"
 
 # Exit codes are evengrad's, and wrong use isn't tried again.
@@ -59,12 +66,13 @@ launch -n 1 -- inspect nowhere
 launch -n 2 --until-done -- train --data nowhere.txt --save nothing --no-such-option
 [ $? = 2 ] || fail "an unknown option: exit code $?"
 [ "$(grep -c '^\$ mpirun' err)" = 1 ] || fail "wrong use was tried again"
+[ -z "$(ls -A nothing)" ] || fail "wrong use leaves something: $(ls -A nothing)"
 
 succeeds 0 "${job[@]}" --train-iters 60 --save straight
 reference=$(digest_of straight)
 
 # await_save FOLDER: until a run has saved there.
-await_save() { patience=120 until_true test -e "$1/latest" || { cat err; finish; }; }
+await_save() { until_true test -e "$1/latest" || { cat err; finish; }; }
 # ranks_of FOLDER: processes of the ranks that train there.
 ranks_of() { pgrep -f "^$evengrad train .*--save $1( |$)"; }
 
@@ -111,7 +119,7 @@ for victim in rank mpirun; do
 done
 end killed
 [ $code = 0 ] || { fail "killed: exit code $code"; cat err; }
-[ "$(grep -c 'starting again in [12] s, from killed$' err)" = 2 ] || fail "killed: $(cat err)"
+[ "$(grep -c 'starting again in 1 s, from killed$' err)" = 2 ] || fail "killed: $(cat err)"
 [ "$(digest_of killed)" = "$reference" ] || fail "killed: another digest"
 
 # Started once more: nothing is left to do, and nothing is overwritten.
@@ -131,6 +139,22 @@ launch -n 1 -- "${job[@]}" --train-iters 4 --save old > /dev/null
 launch -n 1 --until-done --tries 2 -- "${job[@]}" --train-iters 4 --save old --overwrite \
     --save-interval 100 --optimizer sgd --lr 1e9 --clip-grad 0
 [ "$(grep -c -e '--overwrite$' err)" = 2 ] || { fail "overwritten: $(cat err)"; }
+
+# So is --resume OTHER, also when the first start leaves something in a folder that was empty.
+
+cat > fails_once << SCRIPT
+#!/bin/sh
+[ -e failed ] || { touch failed; EVENGRAD_STALL="0 60 compute" exec "$evengrad" "\$@" --stall-timeout 3; }
+exec "$evengrad" "\$@"
+SCRIPT
+chmod +x fails_once
+launch -n 1 --until-done --program ./fails_once -- "${job[@]}" --train-iters 64 --save new \
+    --resume straight/step-00000058.h5 --save-interval 100 || { fail "new: exit code $?"; cat err; }
+[ "$(grep -c -e '--resume straight/step-00000058.h5$' err)" = 1 ] &&
+    grep -q -e '--resume straight/step-00000058.h5 --overwrite$' err || fail "new: $(cat err)"
+[ "$(sed -n 's/^{"step":\([0-9]*\),.*/\1/p' new/metrics.jsonl | xargs)" = "59 60 61 62 63 64" ] ||
+    fail "new: $(cat new/metrics.jsonl)"
+[ ! -e new/.nothing-saved ] || fail "new: stays marked"
 
 # Ctrl-C at any moment of the start isn't lost.
 for moment in 0.05 0.1 0.3 1; do
