@@ -1,6 +1,9 @@
 // How fast this machine trains, against what its BLAS could do.
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <numeric>
+#include <optional>
 
 #include <fmt/core.h>
 
@@ -9,6 +12,8 @@
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
 #include "kernels/matrix.hpp"
+#include "lab/step_costs.hpp"
+#include "report/prediction_report.hpp"
 #include "train/state.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/train.hpp>
@@ -92,6 +97,75 @@ void print_report(const Measured& m, double peak, double ranks, const Trainer& t
         format_bytes(static_cast<double>(memory.scratch_per_rank)));
 }
 
+/// What to predict from what is measured.
+struct PredictOptions {
+    bool predict = false;
+    std::int64_t nodes = 1024, node_ranks = 0, global_batch_size = 0;
+    std::string networks = "1:50,10:25,100:2";
+
+    void add_to(OptionTable& table);
+    void check(std::vector<std::string>& problems) const;
+    PredictionReport report(StepModel model, std::int64_t micro_batches_per_rank) const;
+};
+
+void PredictOptions::add_to(OptionTable& table) {
+    table.section("prediction");
+    table.add("predict", predict, true, "say how fast 1, 2, 4 ... nodes like these would be");
+    table.add("nodes", nodes, "so many at most");
+    table.add("node-ranks", node_ranks, "ranks of each; 0: as many as measured here");
+    table.add("networks", networks,
+              "GBIT:MICROSECONDS,...: speed of a node's link, and what a small message takes");
+    table.add("global-batch-size", global_batch_size,
+              "sequences a step, on however many nodes; 0: micro-batches-per-rank for each rank");
+    table.means_nothing_without({"nodes", "node-ranks", "networks", "global-batch-size"},
+                                {"predict"});
+}
+
+/// None for what isn't GBIT:MICROSECONDS,...
+std::optional<std::vector<Network>> networks_of(const std::string& text) {
+    std::vector<Network> networks;
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    const auto number = [&](double& value, char then) {
+        const auto [stop, error] = std::from_chars(at, end, value);
+        const bool ends = stop == end;
+        at = ends ? end : stop + 1;
+        return error == std::errc() && std::isfinite(value) && (ends ? then == ',' : *stop == then);
+    };
+    do {
+        Network network;
+        double microseconds = 0.0;
+        if (!number(network.gigabits, ':') || !number(microseconds, ',')) return std::nullopt;
+        if (!(network.gigabits > 0.0) || microseconds < 0.0) return std::nullopt;
+        network.latency = microseconds * 1e-6;
+        networks.push_back(network);
+    } while (at != end);
+    return text.ends_with(',') ? std::nullopt : std::optional(networks);
+}
+
+void PredictOptions::check(std::vector<std::string>& problems) const {
+    const auto between = [&](const char* option, std::int64_t value, std::int64_t least,
+                             std::int64_t most) {
+        if (value < least || value > most)
+            problems.push_back(
+                fmt::format("--{} must be between {} and {}, not {}", option, least, most, value));
+    };
+    between("nodes", nodes, 1, 10'000);
+    between("node-ranks", node_ranks, 0, 1000);
+    between("global-batch-size", global_batch_size, 0, 1'000'000'000);
+    if (!networks_of(networks))
+        problems.push_back(fmt::format(
+            "--networks: '{}' is not GBIT:MICROSECONDS,... as in 1:50,10:25", networks));
+}
+
+PredictionReport PredictOptions::report(StepModel model,
+                                        std::int64_t micro_batches_per_rank) const {
+    if (node_ranks > 0) model.shape.ranks = node_ranks;
+    const std::int64_t sequences = model.shape.sequences;
+    return {std::move(model), *networks_of(networks), nodes, micro_batches_per_rank,
+            (global_batch_size + sequences - 1) / sequences};
+}
+
 }  // namespace
 
 int bench_command(const Communicator& world, const Arguments& arguments) {
@@ -112,6 +186,8 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     table.add("micro-batches-per-rank", micro_batches, "micro-batches a rank and step");
     table.add("ranks-per-node", config.ranks_per_node, "cut machines into nodes; 0: don't");
     table.add("steps", steps, "steps timed, after two that aren't");
+    PredictOptions options;
+    options.add_to(table);
     std::vector<std::string> problems;
     table.parse(arguments, problems);
     table.finish(problems);
@@ -124,6 +200,7 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
         problems.push_back("--micro-batches-per-rank must be between 1 and 1000");
     if (config.plan.micro_batch_size > 1'000'000)
         problems.push_back("--micro-batch-size must be at most 1000000");
+    options.check(problems);
     fail_on(problems, "bench");
     config.plan.global_batch_size =
         std::max<std::int64_t>(1, config.plan.micro_batch_size) * micro_batches * world.size();
@@ -140,9 +217,11 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     trainer.step();
     const double peak = sum_of_ranks(world, sgemm_rate(world));
     Measured measured;
+    StepCostsMeter meter(trainer);
     for (std::int64_t s = 0; s < steps; ++s) {
         const StepRecord record = trainer.step();
         measured.step_seconds.push_back(record.seconds);
+        meter.add(record);
         for (std::size_t p = 0; p < phase_count; ++p) measured.phases[p] += record.phases[p];
     }
     for (double& seconds : measured.phases) seconds = sum_of_ranks(world, seconds);
@@ -151,6 +230,10 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
     measured.tokens = sequences * static_cast<double>(model.seq_length);
     measured.flops = sequences * model.training_flops(model.seq_length, model.seq_length);
     if (world.rank() == 0) print_report(measured, peak, world.size(), trainer, machine, steps);
+    if (options.predict) {
+        const PredictionReport report = options.report(meter.result(), micro_batches);
+        if (world.rank() == 0) fmt::print("{}", prediction_tables(report));
+    }
     return 0;
 }
 

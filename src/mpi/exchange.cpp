@@ -13,12 +13,15 @@ namespace {
 constexpr std::int64_t chunk_bytes = 512 * 1024;
 
 /// The elements of a run of blocks, piece by piece: neighbors without a gap are joined, and a piece
-/// is at most `limit` elements. Sender and receiver walk the same pieces.
+/// has at most chunk_bytes. Sender and receiver walk the same pieces.
 class Pieces {
   public:
     Pieces() = default;
-    Pieces(const Ownership& ownership, BlockRun run, std::int64_t limit)
-        : blocks_(ownership.blocks()), block_(run.begin), end_(run.end), limit_(limit) {}
+    Pieces(std::span<const ElementRange> blocks, BlockRun run, std::size_t element_size)
+        : blocks_(blocks),
+          block_(run.begin),
+          end_(run.end),
+          limit_(chunk_bytes / static_cast<std::int64_t>(element_size)) {}
 
     /// The next piece; a count of 0 says that there is none.
     ElementRange next() {
@@ -135,6 +138,13 @@ void check_sizes(const Topology& topology, const Ownership& ownership, std::size
 
 }  // namespace
 
+std::int64_t messages_of(std::span<const ElementRange> blocks, BlockRun run,
+                         std::size_t element_size) {
+    std::int64_t count = 0;
+    for (Pieces pieces(blocks, run, element_size); pieces.next().count > 0;) ++count;
+    return count;
+}
+
 void reduce_to_owners(const Topology& topology, const Ownership& ownership,
                       std::span<std::uint64_t> node_sums, std::span<const char> contributed) {
     EVENGRAD_CHECK(contributed.size() == at(topology.node_count()), "{} nodes, {} flags",
@@ -142,10 +152,9 @@ void reduce_to_owners(const Topology& topology, const Ownership& ownership,
     check_room(ownership, node_sums.size());
     if (topology.node_count() == 1) return;
 
-    constexpr std::int64_t limit = chunk_bytes / std::int64_t{sizeof(std::uint64_t)};
     const int rank = topology.world().rank();
     const bool sends = contributed[at(topology.node_index())] != 0;
-    std::vector<std::uint64_t> received(at(limit));
+    std::vector<std::uint64_t> received(chunk_bytes / sizeof(std::uint64_t));
 
     // Ranks of a node touch disjoint elements here: its own blocks (adding), and the blocks that it
     // sends (zeroing). A block of another node is sent by exactly one rank of this node, which
@@ -156,8 +165,10 @@ void reduce_to_owners(const Topology& topology, const Ownership& ownership,
         const bool takes = turn.source >= 0 && contributed[at(topology.node_of(turn.source))] != 0;
         Pieces out;
         Pieces in;
-        if (gives) out = Pieces(ownership, ownership.of_rank(turn.destination), limit);
-        if (takes) in = Pieces(ownership, ownership.of_rank(rank), limit);
+        if (gives)
+            out = Pieces(ownership.blocks(), ownership.of_rank(turn.destination),
+                         sizeof(std::uint64_t));
+        if (takes) in = Pieces(ownership.blocks(), ownership.of_rank(rank), sizeof(std::uint64_t));
         for (;;) {
             const ElementRange from = out.next();
             const ElementRange to = in.next();
@@ -176,7 +187,6 @@ void reduce_to_owners(const Topology& topology, const Ownership& ownership,
 void share_from_owners(const Topology& topology, const Ownership& ownership,
                        std::span<float> node_values, const NodeMemory& memory) {
     check_room(ownership, node_values.size());
-    constexpr std::int64_t limit = chunk_bytes / std::int64_t{sizeof(float)};
     const int rank = topology.world().rank();
 
     // An owner sends what it wrote itself, and each block of another node is written by the one
@@ -184,8 +194,10 @@ void share_from_owners(const Topology& topology, const Ownership& ownership,
     for_each_turn(topology, false, [&](Turn turn) {
         Pieces out;
         Pieces in;
-        if (turn.destination >= 0) out = Pieces(ownership, ownership.of_rank(rank), limit);
-        if (turn.source >= 0) in = Pieces(ownership, ownership.of_rank(turn.source), limit);
+        if (turn.destination >= 0)
+            out = Pieces(ownership.blocks(), ownership.of_rank(rank), sizeof(float));
+        if (turn.source >= 0)
+            in = Pieces(ownership.blocks(), ownership.of_rank(turn.source), sizeof(float));
         for (;;) {
             const ElementRange from = out.next();
             const ElementRange to = in.next();

@@ -28,6 +28,16 @@ struct BlockRun {
     std::int64_t end = 0;
 };
 
+/// @local Cuts `run` into parts whose elements are in proportion to `weights`: a block belongs to
+/// the part in whose share its middle lies. Exact integers, so every rank finds the same cuts.
+std::vector<BlockRun> cut_blocks(std::span<const ElementRange> blocks, BlockRun run,
+                                 std::span<const std::int64_t> weights);
+
+/// @local How many messages carry a run of blocks to another node, at `element_size` bytes an
+/// element (sums have 8, weights 4).
+std::int64_t messages_of(std::span<const ElementRange> blocks, BlockRun run,
+                         std::size_t element_size);
+
 /// Blocks dealt to ranks. The same on every rank; depends on nothing but topology and block sizes.
 class Ownership {
   public:

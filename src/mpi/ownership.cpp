@@ -6,12 +6,8 @@
 
 namespace evengrad {
 
-namespace {
-
-/// Cuts `run` into parts whose elements are in proportion to `weights`: a block belongs to the part
-/// in whose share its middle lies. Exact integers, so every rank finds the same cuts.
-std::vector<BlockRun> cut(std::span<const ElementRange> blocks, BlockRun run,
-                          std::span<const std::int64_t> weights) {
+std::vector<BlockRun> cut_blocks(std::span<const ElementRange> blocks, BlockRun run,
+                                 std::span<const std::int64_t> weights) {
     std::int64_t elements = 0;
     for (std::int64_t b = run.begin; b < run.end; ++b)
         elements += blocks[static_cast<std::size_t>(b)].count;
@@ -38,8 +34,6 @@ std::vector<BlockRun> cut(std::span<const ElementRange> blocks, BlockRun run,
     return parts;
 }
 
-}  // namespace
-
 Ownership::Ownership(const Topology& topology, std::span<const ElementRange> blocks)
     : blocks_(blocks.begin(), blocks.end()),
       runs_(static_cast<std::size_t>(topology.world().size())) {
@@ -54,12 +48,12 @@ Ownership::Ownership(const Topology& topology, std::span<const ElementRange> blo
     for (int node = 0; node < topology.node_count(); ++node)
         node_ranks.push_back(static_cast<std::int64_t>(topology.ranks_of(node).size()));
     const BlockRun all{0, static_cast<std::int64_t>(blocks_.size())};
-    const std::vector<BlockRun> of_node = cut(blocks_, all, node_ranks);
+    const std::vector<BlockRun> of_node = cut_blocks(blocks_, all, node_ranks);
 
     for (int node = 0; node < topology.node_count(); ++node) {
         const std::vector<int>& ranks = topology.ranks_of(node);
         const std::vector<std::int64_t> equal(ranks.size(), 1);
-        const auto of_rank = cut(blocks_, of_node[static_cast<std::size_t>(node)], equal);
+        const auto of_rank = cut_blocks(blocks_, of_node[static_cast<std::size_t>(node)], equal);
         for (std::size_t i = 0; i < ranks.size(); ++i)
             runs_[static_cast<std::size_t>(ranks[i])] = of_rank[i];
     }

@@ -86,6 +86,14 @@ refuses 2 0 "one checkpoint, run folder or prepared file is needed, not 0" -- in
 refuses 2 0 "one checkpoint, run folder or prepared file is needed, not 2" -- inspect a b
 refuses 2 0 "unknown option --digst (--digest?)" -- inspect a --digst
 refuses 2 2 "--steps must be between 1 and 100000" -- bench --steps 0
+refuses 2 0 "--nodes means nothing without --predict" -- bench --nodes 4
+refuses 2 2 "3 problems" "--nodes must be between 1 and 10000, not 0" \
+    "--node-ranks must be between 0 and 1000, not -1" \
+    "--networks: '1:50,' is not GBIT:MICROSECONDS,... as in 1:50,10:25" -- \
+    bench --predict --nodes 0 --node-ranks -1 --networks 1:50,
+for networks in "" 1 1: :5 0:5 1:-5 1:5:5 1,5 nan:1 1:inf x:y; do
+    refuses 2 0 "--networks: '$networks' is not" -- bench --predict --networks="$networks"
+done
 
 # ---------------------------------------------------------------------------------------- recipes
 refuses_options "--config none.ini: No such file" --config none.ini

@@ -31,7 +31,8 @@ help_lists inspect digest=false
 help_lists evaluate checkpoint= data= sequences= json= ranks-per-node=0 allow-mixed-cpus=false \
     log-level=info
 help_lists bench num-layers=6 hidden-size=384 num-attention-heads=6 seq-length=256 \
-    micro-batch-size=8 micro-batches-per-rank=2 ranks-per-node=0 steps=5
+    micro-batch-size=8 micro-batches-per-rank=2 ranks-per-node=0 steps=5 \
+    predict=false nodes=1024 node-ranks=0 networks=1:50,10:25,100:2 global-batch-size=0
 succeeds 0 --help
 for verb in train generate inspect evaluate bench; do says "evengrad $verb"; done
 succeeds 0 --version
@@ -160,4 +161,20 @@ for ranks in 0 1 2; do
         says "$word"
     done
 done
+
+# rows: of the table for each network, nodes and tokens a second; efficiency is that of one node's.
+rows() { awk '$2 == "Gbit/s," { on = $1 } on && $1 ~ /^[0-9]+$/ && NF > 8 { print on, $1, $8, $9 }' out; }
+tiny_bench=(bench --steps 1 --num-layers 1 --hidden-size 16 --num-attention-heads 2 --seq-length 32
+            --micro-batch-size 2 --predict)
+for layout in "0 0" "2 0" "2 1"; do
+    read -r ranks per_node <<< "$layout"
+    succeeds $ranks "${tiny_bench[@]}" --ranks-per-node $per_node --nodes 6 --networks 1:50,1000:0
+    says "nodes of $((ranks > per_node && per_node == 0 ? ranks : 1)) rank"
+    says "2 for each rank"
+    [ "$(rows | cut -d ' ' -f 1,2 | tr '\n' ' ')" = "1 1 1 2 1 4 1 6 1000 1 1000 2 1000 4 1000 6 " ] ||
+        { fail "$last: other rows"; cat out; }
+    rows | awk '$2 == 1 && $4 != 100 { exit 1 }' || fail "$last: one node isn't as fast as itself"
+done
+succeeds 1 "${tiny_bench[@]}" --node-ranks 5 --global-batch-size 7 --nodes 1
+says "nodes of 5 ranks, each as fast as measured; micro-batches of 2 sequences: 4 a step"
 finish
