@@ -87,8 +87,8 @@ class Session {
     /// throws Error when the library gives less.
     Session(int& argc, char**& argv);
     /// @collective Finalizes; while an exception unwinds it does not (a rank that failed must end
-    /// the job through `abort`, or the others would hang). When that takes longer than half a minute
-    /// the process ends with exit code 1.
+    /// the job through `abort`, or the others would hang). When that takes longer than half a
+    /// minute the process ends with exit code 1.
     ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;

@@ -8,9 +8,9 @@
 namespace evengrad {
 
 /// While it lives: ends the process, with exit code 1, when that takes longer than `limit` seconds.
-/// MPI_Finalize waits for all ranks, and for mpirun and its daemons on all hosts, of which one may be
-/// stopped, or cut off without the connection being broken; no rank would ever notice. The work is
-/// done then. Rank 0 says so. @local
+/// MPI_Finalize waits for all ranks, and for mpirun and its daemons on all hosts, of which one may
+/// be stopped, or cut off without the connection being broken; no rank would ever notice. The work
+/// is done then. Rank 0 says so. @local
 class EndWatch {
   public:
     static constexpr int limit = 30;
