@@ -86,9 +86,9 @@ class Session {
     /// @collective Starts MPI (works without mpirun: one rank). Asks for MPI_THREAD_FUNNELED and
     /// throws Error when the library gives less.
     Session(int& argc, char**& argv);
-    /// @collective Finalizes; while an exception unwinds it does not (a rank that failed must end
-    /// the job through `abort`, or the others would hang). When that takes longer than half a
-    /// minute the process ends with exit code 1.
+    /// @collective Finalizes, when all ranks are there; while an exception unwinds it does not (a
+    /// rank that failed must end the job through `abort`, or the others would hang). When
+    /// MPI_Finalize takes longer than half a minute the process ends with exit code 1.
     ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;

@@ -11,10 +11,10 @@
 
 namespace evengrad {
 
-EndWatch::EndWatch(int rank) {
+EndWatch::EndWatch(int rank, int limit) {
     const NoSignals for_the_thread;
     try {
-        thread_ = std::thread([this, rank] { watch(rank); });
+        thread_ = std::thread([this, rank, limit] { watch(rank, limit); });
     } catch (const std::system_error&) {
         // The end goes unwatched: nearly always it comes by itself.
     }
@@ -29,7 +29,7 @@ EndWatch::~EndWatch() {
     if (thread_.joinable()) thread_.join();
 }
 
-void EndWatch::watch(int rank) {
+void EndWatch::watch(int rank, int limit) {
     constexpr unsigned first_word = 2, longest = 10;
     std::unique_lock lock(mutex_);
     // Seconds one by one, so that time in which all of the job is suspended doesn't count.

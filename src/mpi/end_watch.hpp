@@ -13,15 +13,13 @@ namespace evengrad {
 /// is done then. Rank 0 says so. @local
 class EndWatch {
   public:
-    static constexpr int limit = 30;
-
-    explicit EndWatch(int rank);
+    explicit EndWatch(int rank, int limit = 30);
     ~EndWatch();
     EndWatch(const EndWatch&) = delete;
     EndWatch& operator=(const EndWatch&) = delete;
 
   private:
-    void watch(int rank);
+    void watch(int rank, int limit);
 
     std::mutex mutex_;
     std::condition_variable end_;

@@ -57,6 +57,7 @@ Session::~Session() {
     if (!mpi::may_free()) return;
     const int rank = world_->rank();
     world_.reset();
+    MPI_Barrier(MPI_COMM_WORLD);  // what rank 0 has still to write may take any time
     const EndWatch watch(rank);
     MPI_Finalize();
 }
