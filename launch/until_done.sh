@@ -46,6 +46,7 @@ mark=$save/.nothing-saved
 how_to_begin() {
     how=("${beginning[@]}")
     if has_saved; then
+        rm -f -- "$mark"
         if [[ ${#beginning[@]} -eq 0 ]] || saved_since "$at_first"; then how=(--resume); fi
     elif [[ -e $mark ]]; then
         [[ " ${how[*]} " == *' --overwrite '* ]] || how+=(--overwrite)
@@ -58,11 +59,12 @@ how_to_begin() {
 
 # hosts_left FILE: the lines of the hostfile whose hosts answer, into FILE.
 hosts_left() {
-    local line host answers
+    local line host answers why
     answers=$(mktemp -d)
     while read -r host line; do
         { is_here "$host" ||
-            ssh -n -o BatchMode=yes -o ConnectTimeout=5 "$host" true 2>"$answers/$host.why"; } &&
+            timeout -k 1 15 ssh -n -o BatchMode=yes -o ConnectTimeout=5 "$host" true \
+                2>"$answers/$host.why"; } &&
             : >"$answers/$host" &
     done < <(host_lines "$hostfile")
     wait
@@ -71,7 +73,8 @@ hosts_left() {
         if [[ -e $answers/$host ]]; then
             echo "$line"
         else
-            say "$host doesn't answer: going on without it ($(tail -n 1 "$answers/$host.why"))"
+            why=$(tail -n 1 "$answers/$host.why")
+            say "$host doesn't answer: going on without it (${why:-ssh had nothing to say for 15 s})"
         fi
     done < <(host_lines "$hostfile") >"$1"
     rm -rf -- "$answers"
@@ -142,7 +145,12 @@ while :; do
     # Done. (But srun ends with 0, too, when it couldn't start the ranks.)
     [[ $code != 0 ]] || [[ $launcher == srun && $useless -gt 0 ]] || exit 0
     # 2: wrong use, which no repetition mends.
-    [[ $code != 2 && $ending == no ]] || exit "$code"
+    [[ $code != 2 ]] || exit 2
+    if [[ $ending == yes ]]; then
+        # A batch system may take 3 for: into the queue again.
+        [[ $code != 3 || $allocation == no ]] || code=143
+        exit "$code"
+    fi
     # 3: by --exit-duration-in-mins, or by a signal to the ranks, as a preemption's.
     [[ $code != 3 && -z $asked ]] || end_of_time
     if [[ $useless -ge $tries ]]; then
@@ -152,8 +160,6 @@ while :; do
         exit "$code"
     fi
     seconds=${pauses[useless < 3 ? useless : 3]}
-    # 1: evengrad itself has failed and has said why. No waiting mends that.
-    [[ $code -gt 1 || $seconds -le 5 ]] || seconds=5
     say "exit code $(code_text); starting again in $seconds s, from $(has_saved && echo "$save" || echo the beginning)"
     wait_a_while "$seconds"
 done

@@ -132,7 +132,7 @@ for scheduler in slurm pbs lsf; do
     if [ $scheduler = slurm ]; then
         case="the run was done, as far as srun's 0 tells"
         plan "0" "0" "0" "0" "0"; job
-        ended 0 "$again" "sleep 5" "$again" "sleep 5" "$again" "sleep 5" "$again" "sleep 5" "$again"
+        ended 0 "$again" "sleep 5" "$again" "sleep 30" "$again" "sleep 300" "$again" "sleep 300" "$again"
 
         case="srun couldn't start the ranks, and says 0"
         plan "0" "0 saves"; job; ended 0 "$again" "sleep 5" "$again"
@@ -140,7 +140,7 @@ for scheduler in slurm pbs lsf; do
         case="srun can't start the ranks, ever"
         mv run finished
         plan "0" "0" "0" "0" "0"; job
-        ended 1 "evengrad" "sleep 5" "$first" "sleep 5" "$first" "sleep 5" "$first" "sleep 5" "$first"
+        ended 1 "evengrad" "sleep 5" "$first" "sleep 30" "$first" "sleep 300" "$first" "sleep 300" "$first"
         rm -r run; mv finished run
     else
         case="the run was done"
@@ -152,7 +152,7 @@ for scheduler in slurm pbs lsf; do
 
     case="evengrad fails at the same place again and again"
     plan "1" "1" "1" "1" "1"; job
-    ended 1 "$again" "sleep 5" "$again" "sleep 5" "$again" "sleep 5" "$again" "sleep 5" "$again"
+    ended 1 "$again" "sleep 5" "$again" "sleep 30" "$again" "sleep 300" "$again" "sleep 300" "$again"
 
     case="ranks die, with progress"
     plan "137 saves" "139 saves" "205 saves" "137 saves" "137 saves" "137 saves" "0 saves"; job
@@ -176,12 +176,12 @@ for scheduler in slurm pbs lsf; do
     rm hold; last="$scheduler, $case" until_true no_sleep
 
     case="the scheduler ends it"
-    plan "waits 3"; job; until_there ready; kill -TERM $shell; ended 3 "$again"
+    plan "waits 3"; job; until_there ready; kill -TERM $shell; ended 143 "$again"
 
     case="a warning, and then the scheduler ends it"
     plan "waits 3"; touch slow; job; until_there ready; kill -USR1 $shell; until_there saving
     kill -TERM $shell; /bin/sleep 0.2; kill -TERM $shell; rm slow
-    ended 3 "$again"
+    ended 143 "$again"
 
     case="the scheduler ends it in a pause"
     plan "137 saves"; touch hold; job; until_there ready; kill -TERM $shell

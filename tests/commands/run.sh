@@ -34,6 +34,7 @@ prints "mpirun -n 1 --map-by core --bind-to core -mca btl_tcp_if_include eth7 -m
     --interface eth7 -- bench
 printf 'a slots=2\n# b slots=9\n\n  c  slots=4 # d\n' > hosts
 prints "mpirun --hostfile hosts --map-by core --bind-to core -mca oob_tcp_keepalive_time 5" --hostfile hosts -- bench
+prints "\$ $evengrad inspect x" -n 4 -- inspect x  # works in one process
 OPENBLAS_CORETYPE=Haswell prints "-x OPENBLAS_CORETYPE" -n 1 -- bench
 SLURM_JOB_ID=7 prints "\$ mpirun --map-by core --bind-to core -mca oob_tcp_keepalive_time 5" -- bench
 
@@ -98,6 +99,28 @@ kill -INT $process
 end "ended twice"
 [ $code != 0 ] && [ $code != 3 ] || fail "ended twice: exit code $code"
 [ -z "$(ranks_of twice)" ] || fail "ended twice: ranks live on"
+# The same when mpirun is stopped, and hears nothing.
+begin -- "${job[@]}" --save deaf --train-iters 100000
+await_save deaf
+pkill -STOP -P $process -x mpirun
+kill -INT $process
+sleep 1
+kill -INT $process
+end "ended twice, mpirun stopped"
+[ $code = 137 ] || fail "ended twice, mpirun stopped: exit code $code: $(cat err)"
+no_ranks() { [ -z "$(ranks_of deaf)" ]; }
+until_true no_ranks
+
+# An mpirun that locks up before it has ranks, or after they have gone, is ended, too: after a minute, which is
+# short here.
+mkdir locked
+printf '#!/bin/sh\nexec /bin/sleep 170\n' > locked/mpirun
+printf '#!/bin/sh\nexec /bin/sleep 0.1\n' > locked/sleep
+chmod +x locked/*
+PATH=$PWD/locked:$PATH launch -n 1 -- bench
+[ $? = 137 ] || fail "an mpirun that is locked up: exit code $?"
+grep -qE "^launch/run: mpirun \(process [0-9]+\) has not ended 60 s after its ranks" err ||
+    fail "an mpirun that is locked up: $(cat err)"
 
 # Ranks and mpirun are killed; each time the run goes on, and is in the end the one nobody touched.
 begin --until-done -- "${job[@]}" --train-iters 60 --save killed
