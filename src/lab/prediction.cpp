@@ -5,6 +5,7 @@
 
 #include "base/narrow.hpp"
 #include "gradient/ledger.hpp"
+#include "train/work.hpp"
 
 namespace evengrad {
 
@@ -154,8 +155,8 @@ std::int64_t micro_batches_for(double efficiency, const StepModel& model, const 
                efficiency * static_cast<double>(nodes) *
                    predict(model, network, 1, of_node).speed();
     };
-    constexpr std::int64_t most = 1'000'000;
-    if (!enough(most)) return 0;
+    const std::int64_t most = most_micro_batches_of_step / (nodes * model.shape.ranks);
+    if (most == 0 || !enough(most)) return 0;
     std::int64_t too_few = 0, will_do = most;
     while (will_do - too_few > 1) {
         const std::int64_t between = too_few + (will_do - too_few) / 2;

@@ -77,7 +77,7 @@ PredictedStep predict(const StepModel& model, const Network& network, std::int64
                       std::int64_t micro_batches);
 
 /// @local The fewest micro-batches a rank and step with which N nodes are `efficiency` times N
-/// times as fast as one node with as many; 0 where a million wouldn't do.
+/// times as fast as one node with as many; 0 where as many as a step may have wouldn't do.
 std::int64_t micro_batches_for(double efficiency, const StepModel& model, const Network& network,
                                std::int64_t nodes);
 

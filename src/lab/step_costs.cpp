@@ -1,6 +1,7 @@
 #include "lab/step_costs.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "base/narrow.hpp"
 #include "gradient/sums.hpp"
@@ -57,15 +58,26 @@ SumCosts sum_costs(const Communicator& world, Index owned) {
 
 }  // namespace
 
+double seconds_of_slowest(const std::vector<LedgerEntry>& ledger) {
+    struct Work {
+        double seconds = 0.0, micro_batches = 0.0;
+    };
+    std::map<std::int64_t, Work> of_rank;  // ranks draw unequal numbers of them
+    for (const LedgerEntry& entry : ledger) {
+        Work& work = of_rank[entry.rank];
+        work.seconds += entry.seconds;
+        work.micro_batches += 1.0;
+    }
+    double slowest = 0.0;
+    for (const auto& [rank, work] : of_rank)
+        slowest = std::max(slowest, work.seconds / work.micro_batches);
+    return slowest;
+}
+
 StepCostsMeter::StepCostsMeter(Trainer& trainer) : trainer_(trainer) {}
 
 void StepCostsMeter::add(const StepRecord& record) {
-    // The slowest rank is the one that others wait for.
-    std::vector<double> busy(record.idle.size(), 0.0);
-    for (const LedgerEntry& entry : trainer_.ledger()) busy[at(entry.rank)] += entry.seconds;
-    const double each =
-        static_cast<double>(record.micro_batches) / static_cast<double>(busy.size());
-    micro_batch_.push_back(*std::max_element(busy.begin(), busy.end()) / each);
+    micro_batch_.push_back(seconds_of_slowest(trainer_.ledger()));
     update_.push_back(record.phases[at(static_cast<std::int64_t>(Phase::update))]);
 }
 

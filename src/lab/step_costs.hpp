@@ -8,8 +8,11 @@
 
 namespace evengrad {
 
+/// Seconds a micro-batch, of the rank that is slowest at them: the one that others wait for.
+double seconds_of_slowest(const std::vector<LedgerEntry>& ledger);
+
 /// Takes in steps of a trainer, on any number of equal nodes: nothing that passes between nodes
-/// counts. All micro-batches must be alike, as many for each rank.
+/// counts. All micro-batches must be alike.
 class StepCostsMeter {
   public:
     explicit StepCostsMeter(Trainer& trainer);

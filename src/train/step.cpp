@@ -18,9 +18,6 @@ namespace evengrad {
 
 namespace {
 
-/// So many addends fit into a sum with room to spare: two of each micro-batch (the tied embedding).
-constexpr std::int64_t most_micro_batches = 1 << 18;
-
 /// What all ranks agree on after the micro-batches of a pass have run.
 struct PassResult {
     std::vector<std::uint32_t> largest;  ///< bits of the largest |element|, by tensor
@@ -87,9 +84,9 @@ void StepRun::make_plan() {
     broadcast_plan(s_.topology.world(), plan_);
     EVENGRAD_CHECK(plan_.step == s_.steps_done, "a plan for step {} in step {}", plan_.step,
                    s_.steps_done);
-    if (plan_.size() > most_micro_batches)
+    if (plan_.size() > most_micro_batches_of_step)
         throw Error(fmt::format("step {} has {} micro-batches, more than {}", plan_.step + 1,
-                                plan_.size(), most_micro_batches),
+                                plan_.size(), most_micro_batches_of_step),
                     "a larger --micro-batch-size or --micro-batch-tokens makes fewer");
     deal_ = deal(s_.speeds, s_.config.model, plan_);
     auto& mine = deal_.of_node[static_cast<std::size_t>(s_.topology.node_index())];

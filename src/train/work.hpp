@@ -9,6 +9,9 @@
 
 namespace evengrad {
 
+/// So many addends fit into a sum with room to spare: two of each micro-batch (the tied embedding).
+constexpr std::int64_t most_micro_batches_of_step = 1 << 18;
+
 /// @collective The plan of rank 0 on every rank.
 void broadcast_plan(const Communicator& world, StepPlan& plan);
 

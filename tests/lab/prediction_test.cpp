@@ -1,9 +1,14 @@
 // The model of a step on many nodes, by hand.
 #include "lab/prediction.hpp"
 
+#include <sstream>
+
 #include <gtest/gtest.h>
 
 #include "gradient/ledger.hpp"
+#include "lab/step_costs.hpp"
+#include "report/prediction_report.hpp"
+#include "train/work.hpp"
 
 namespace evengrad {
 namespace {
@@ -172,6 +177,84 @@ TEST(Predict, TheFewestMicroBatchesThatWillDo) {
     // Where rank 0 takes as long to plan as the others to compute, no batch is large enough.
     model.costs.plan_token = 1e-5;
     EXPECT_EQ(micro_batches_for(0.8, model, network, 8), 0);
+}
+
+TEST(Predict, NoMoreMicroBatchesThanAStepMayHave) {
+    StepModel model = model_of(2);
+    const Network network{1.0, 0.0};
+    // A rank's share of the most is computed in four times the time that the exchange takes, or a
+    // little less: 80 % is in reach, or just out of it.
+    constexpr std::int64_t nodes = 4, most = most_micro_batches_of_step / (2 * nodes);
+    const PredictedStep step = predict(model, network, nodes, most * 2 * nodes);
+    const double enough = 4.0 * (step.seconds() - step.compute) / static_cast<double>(most);
+    model.costs.micro_batch = 1.001 * enough;
+    const std::int64_t least = micro_batches_for(0.8, model, network, nodes);
+    EXPECT_GT(least, 0);
+    EXPECT_LE(least, most);
+    model.costs.micro_batch = 0.999 * enough;
+    EXPECT_EQ(micro_batches_for(0.8, model, network, nodes), 0);
+    // More ranks than a step may have micro-batches: some would have none.
+    EXPECT_EQ(micro_batches_for(0.8, model, fast, most_micro_batches_of_step), 0);
+}
+
+TEST(StepCosts, ARankIsAsSlowAsItsOwnMicroBatches) {
+    // Rank 0 drew three, rank 1 one, which took longer; rank 2 came too late.
+    const auto of = [](std::int64_t rank, double seconds) {
+        LedgerEntry entry;
+        entry.rank = rank;
+        entry.seconds = seconds;
+        return entry;
+    };
+    EXPECT_DOUBLE_EQ(seconds_of_slowest({of(0, 1.0), of(1, 2.5), of(0, 1.5), of(0, 2.0)}), 2.5);
+    EXPECT_DOUBLE_EQ(seconds_of_slowest({of(0, 1.0), of(1, 1.25), of(0, 1.5), of(0, 2.0)}), 1.5);
+}
+
+/// Lines of what is said, without those of the head.
+std::vector<std::string> rows_of(const PredictionReport& report) {
+    std::istringstream text(prediction_tables(report));
+    std::vector<std::string> rows;
+    for (std::string line; std::getline(text, line);)
+        if (std::size_t begin = line.find_first_not_of(' ');
+            begin != std::string::npos && begin > 0 && line.find("nodes") == std::string::npos)
+            rows.push_back(line);
+    return rows;
+}
+
+TEST(PredictionTables, EndWithTheNodesAskedFor) {
+    StepModel model = model_of(2);
+    model.costs.micro_batch = 1.0;
+    const auto rows = rows_of({model, {fast}, 3, 1, 0});
+    ASSERT_EQ(rows.size(), 3u);
+    // Nodes, five parts, their sum, tokens a second, efficiency; micro-batches, sequences of two.
+    EXPECT_EQ(rows[0],
+              "     1    0.0000    1.0000    0.0000    0.0000    0.0000    1.0000"
+              "         200  100 %          1         4");
+    EXPECT_EQ(rows[1],
+              "     2    0.0000    1.0000    0.0000    0.0000    0.0000    1.0000"
+              "         400  100 %          1         8");
+    EXPECT_EQ(rows[2],
+              "     3    0.0000    1.0000    0.0000    0.0000    0.0000    1.0000"
+              "         600  100 %          1        12");
+}
+
+TEST(PredictionTables, ABatchThatDoesntGrow) {
+    StepModel model = model_of(2);
+    model.costs.micro_batch = 1.0;
+    const auto rows = rows_of({model, {fast}, 3, 1, 5});
+    ASSERT_EQ(rows.size(), 3u);  // five micro-batches of 100 tokens: in 3, 2, 1 seconds
+    EXPECT_TRUE(rows[0].ends_with("    3.0000         167  100 %")) << rows[0];
+    EXPECT_TRUE(rows[1].ends_with("    2.0000         250   75 %")) << rows[1];
+    EXPECT_TRUE(rows[2].ends_with("    1.0000         500  100 %")) << rows[2];
+}
+
+TEST(PredictionTables, NoBatchIsEnough) {
+    StepModel model = model_of(2);
+    model.costs.micro_batch = 1e-3;
+    model.costs.plan_token = 1e-5;  // planning takes as long as computing
+    const auto rows = rows_of({model, {{1.0, 0.0}}, 2, 1, 0});
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_TRUE(rows[0].ends_with(" %          1         4")) << rows[0];
+    EXPECT_TRUE(rows[1].ends_with(" %          -         -")) << rows[1];
 }
 
 }  // namespace
