@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "base/check_within.hpp"
 #include "base/philox.hpp"
 #include "commands/model_options.hpp"
 #include "commands/options.hpp"
@@ -144,15 +145,9 @@ std::optional<std::vector<Network>> networks_of(const std::string& text) {
 }
 
 void PredictOptions::check(std::vector<std::string>& problems) const {
-    const auto between = [&](const char* option, std::int64_t value, std::int64_t least,
-                             std::int64_t most) {
-        if (value < least || value > most)
-            problems.push_back(
-                fmt::format("--{} must be between {} and {}, not {}", option, least, most, value));
-    };
-    between("nodes", nodes, 1, 10'000);
-    between("node-ranks", node_ranks, 0, 1000);
-    between("global-batch-size", global_batch_size, 0, 1'000'000'000);
+    check_within(nodes, 1, 10'000, "nodes", problems);
+    check_within(node_ranks, 0, 1000, "node-ranks", problems);
+    check_within(global_batch_size, 0, 1'000'000'000, "global-batch-size", problems);
     if (!networks_of(networks))
         problems.push_back(fmt::format(
             "--networks: '{}' is not GBIT:MICROSECONDS,... as in 1:50,10:25", networks));
@@ -195,9 +190,8 @@ int bench_command(const Communicator& world, const Arguments& arguments) {
         if (world.rank() == 0) fmt::print("{}", table.help());
         return 0;
     }
-    if (steps < 1 || steps > 100000) problems.push_back("--steps must be between 1 and 100000");
-    if (micro_batches < 1 || micro_batches > 1000)
-        problems.push_back("--micro-batches-per-rank must be between 1 and 1000");
+    check_within(steps, 1, 100'000, "steps", problems);
+    check_within(micro_batches, 1, 1000, "micro-batches-per-rank", problems);
     if (config.plan.micro_batch_size > 1'000'000)
         problems.push_back("--micro-batch-size must be at most 1000000");
     options.check(problems);

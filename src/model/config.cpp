@@ -1,8 +1,10 @@
-// What configurations of models mean, before there is any model: bounds, costs, names.
+// What configurations of models mean, before there is any model: bounds, costs, names. (The bounds
+// are such that no sensible run meets them, and that no size can overflow.)
 #include <cmath>
 
 #include <fmt/ranges.h>
 
+#include "base/check_within.hpp"
 #include "base/text.hpp"
 #include "model/layer_sink.hpp"
 #include <evengrad/model.hpp>
@@ -10,15 +12,6 @@
 namespace evengrad {
 
 namespace {
-
-// The bounds are such that no sensible run meets them, and that no size can overflow.
-bool check_within(Index value, Index low, Index high, const std::string& option,
-                  std::vector<std::string>& problems) {
-    if (value >= low && value <= high) return true;
-    problems.push_back(
-        fmt::format("--{} must be between {} and {}, not {}", option, low, high, value));
-    return false;
-}
 
 void check_slope_and_init(double negative_slope, const InitConfig& init,
                           std::vector<std::string>& problems) {
