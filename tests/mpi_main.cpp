@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "selected_files.hpp"
 #include <evengrad/error.hpp>
 
 namespace evengrad::test {
@@ -63,6 +64,7 @@ int main(int argc, char** argv) {
     testing::InitGoogleTest(&argc, argv);
     // An exception on one rank, turned into a failure, would leave the others waiting.
     GTEST_FLAG_SET(catch_exceptions, false);
+    if (!evengrad::test::select_files(argc, argv)) return 2;
     evengrad::test::world_communicator = &session.world();
     if (session.world().rank() != 0) {
         auto& listeners = testing::UnitTest::GetInstance()->listeners();

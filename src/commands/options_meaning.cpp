@@ -73,11 +73,13 @@ void OptionTable::drop_or_report_meaningless(std::vector<std::string>& problems)
         }
         if (dropped) set_defaults(problems);  // which may leave others without a meaning
     }
-    for (const Condition& condition : conditions_)
-        if (const std::string why = why_meaningless(condition);
-            given(condition.name) && !why.empty())
-            problems.push_back(fmt::format("{}--{} means nothing {}", where_[condition.name],
-                                           condition.name, why));
+    for (const Condition& condition : conditions_) {
+        if (!given(condition.name)) continue;
+        const std::string why = why_meaningless(condition);
+        if (why.empty()) continue;
+        problems.push_back(
+            fmt::format("{}--{} means nothing {}", where_[condition.name], condition.name, why));
+    }
 }
 
 }  // namespace evengrad

@@ -11,16 +11,16 @@
 namespace evengrad::test {
 namespace {
 
-using Numbers = std::vector<double>;
+using Doubles = std::vector<double>;
 
 /// |analytic - measured| / max(|measured|, 1e-6), where measured[i] is the derivative of f by x[i].
-double relative_error(const std::function<double(const Numbers&)>& f, const Numbers& x,
-                      const Numbers& analytic) {
+double relative_error(const std::function<double(const Doubles&)>& f, const Doubles& x,
+                      const Doubles& analytic) {
     constexpr double h = 1e-4;
     double difference = 0.0, norm = 0.0;
     for (std::size_t i = 0; i < x.size(); ++i) {
         const auto at = [&](double step) {
-            Numbers moved = x;
+            Doubles moved = x;
             moved[i] += step;
             return f(moved);
         };
@@ -31,7 +31,7 @@ double relative_error(const std::function<double(const Numbers&)>& f, const Numb
     return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-6);
 }
 
-double dot(const Numbers& a, const Numbers& b) {
+double dot(const Doubles& a, const Doubles& b) {
     double sum = 0.0;
     for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
     return sum;
@@ -39,41 +39,41 @@ double dot(const Numbers& a, const Numbers& b) {
 
 TEST(Backward, LayerNorm) {
     const Index rows = 5, columns = 7;
-    const Numbers x = normal_numbers<double>(rows * columns, 2.0, 0);
-    const Numbers gain = normal_numbers<double>(columns, 1.0, 1);
-    const Numbers shift = normal_numbers<double>(columns, 1.0, 2);
-    const Numbers dy = normal_numbers<double>(rows * columns, 1.0, 3);
-    Numbers mean(rows), rstd(rows);
-    const auto value = [&](const Numbers& in, const Numbers& g, const Numbers& s) {
-        Numbers out(in.size());
+    const Doubles x = normal_numbers<double>(rows * columns, 2.0, 0);
+    const Doubles gain = normal_numbers<double>(columns, 1.0, 1);
+    const Doubles shift = normal_numbers<double>(columns, 1.0, 2);
+    const Doubles dy = normal_numbers<double>(rows * columns, 1.0, 3);
+    Doubles mean(rows), rstd(rows);
+    const auto value = [&](const Doubles& in, const Doubles& g, const Doubles& s) {
+        Doubles out(in.size());
         layer_norm_statistics(in.data(), rows, columns, mean.data(), rstd.data());
         layer_norm_apply(in.data(), mean.data(), rstd.data(), g.data(), s.data(), rows, columns,
                          out.data());
         return dot(out, dy);
     };
     value(x, gain, shift);
-    Numbers dx(x.size(), 0.0), d_gain(columns), d_shift(columns), scratch(2 * columns);
+    Doubles dx(x.size(), 0.0), d_gain(columns), d_shift(columns), scratch(2 * columns);
     layer_norm_backward(x.data(), mean.data(), rstd.data(), gain.data(), dy.data(), rows, columns,
                         dx.data(), d_gain.data(), d_shift.data(), scratch.data());
-    EXPECT_LT(relative_error([&](const Numbers& v) { return value(v, gain, shift); }, x, dx), 1e-6);
-    EXPECT_LT(relative_error([&](const Numbers& v) { return value(x, v, shift); }, gain, d_gain),
+    EXPECT_LT(relative_error([&](const Doubles& v) { return value(v, gain, shift); }, x, dx), 1e-6);
+    EXPECT_LT(relative_error([&](const Doubles& v) { return value(x, v, shift); }, gain, d_gain),
               1e-6);
-    EXPECT_LT(relative_error([&](const Numbers& v) { return value(x, gain, v); }, shift, d_shift),
+    EXPECT_LT(relative_error([&](const Doubles& v) { return value(x, gain, v); }, shift, d_shift),
               1e-6);
 }
 
 TEST(Backward, MeanSquaredError) {
     const Index rows = 5, columns = 3;
-    const Numbers outputs = normal_numbers<double>(rows * columns, 2.0, 0);
+    const Doubles outputs = normal_numbers<double>(rows * columns, 2.0, 0);
     const std::vector<float> values = normal_numbers<float>(rows * columns, 1.0, 1);
     const std::vector<float> weights{1.0f, 0.5f, 0.0f, 2.0f, 0.25f};
-    const auto sums = [&](Numbers& v, bool gradient) {
+    const auto sums = [&](Doubles& v, bool gradient) {
         return mean_squared_error(v.data(), values.data(), weights.data(), rows, columns, gradient);
     };
-    Numbers gradient = outputs;
+    Doubles gradient = outputs;
     const LossSums with_gradient = sums(gradient, true);
     EXPECT_EQ(with_gradient.correct, 0.0);
-    const auto value = [&](Numbers v) { return sums(v, false).loss; };
+    const auto value = [&](Doubles v) { return sums(v, false).loss; };
     EXPECT_EQ(with_gradient.loss, value(outputs));
     EXPECT_LT(relative_error(value, outputs, gradient), 1e-6);
     double expected = 0.0;
@@ -85,16 +85,16 @@ TEST(Backward, MeanSquaredError) {
 
 TEST(Backward, CrossEntropy) {
     const Index rows = 6, columns = 9;
-    const Numbers logits = normal_numbers<double>(rows * columns, 2.0, 0);
+    const Doubles logits = normal_numbers<double>(rows * columns, 2.0, 0);
     std::vector<std::int32_t> targets{0, 8, 3, 3, 5, 1};
     targets[1] = static_cast<std::int32_t>(
         std::max_element(logits.begin() + columns, logits.begin() + 2 * columns) - logits.begin() -
         columns);
     const std::vector<float> weights{1.0f, 0.5f, 0.0f, 2.0f, 1.0f, 0.25f};
-    const auto value = [&](Numbers v) {
+    const auto value = [&](Doubles v) {
         return cross_entropy(v.data(), targets.data(), weights.data(), rows, columns, false).loss;
     };
-    Numbers gradient = logits;
+    Doubles gradient = logits;
     const LossSums sums =
         cross_entropy(gradient.data(), targets.data(), weights.data(), rows, columns, true);
     EXPECT_EQ(sums.loss, value(logits));
@@ -108,17 +108,17 @@ TEST(Backward, CrossEntropy) {
     EXPECT_GT(correct, 0.0);
     EXPECT_LT(relative_error(value, logits, gradient), 1e-6);
     // Logits that exp alone could not bear.
-    Numbers large{1000.0, 0.0, -1000.0};
+    Doubles large{1000.0, 0.0, -1000.0};
     const std::int32_t target = 1;
     const float one = 1.0f;
     EXPECT_DOUBLE_EQ(cross_entropy(large.data(), &target, &one, 1, 3, true).loss, 1000.0);
-    EXPECT_EQ(large, (Numbers{1.0, -1.0, 0.0}));
+    EXPECT_EQ(large, (Doubles{1.0, -1.0, 0.0}));
 }
 
 TEST(Backward, ColumnSums) {
     const Index rows = 200, columns = 70;
-    const Numbers x = normal_numbers<double>(rows * columns, 1.0, 0);
-    Numbers sums(columns);
+    const Doubles x = normal_numbers<double>(rows * columns, 1.0, 0);
+    Doubles sums(columns);
     column_sums(x.data(), rows, columns, sums.data());
     for (Index j = 0; j < columns; ++j) {
         double expected = 0.0;
@@ -140,17 +140,17 @@ struct Attention {
             tokens += length;
         }
     }
-    Numbers forward(const Numbers& qkv, Numbers& log_sum) const {
-        Numbers out(static_cast<std::size_t>(tokens * shape.channels()));
+    Doubles forward(const Doubles& qkv, Doubles& log_sum) const {
+        Doubles out(static_cast<std::size_t>(tokens * shape.channels()));
         log_sum.assign(static_cast<std::size_t>(tokens * shape.heads), 0.0);
         Arena arena(attention_scratch<double>(tokens));
         attention_forward(qkv.data(), lengths, keys, shape, dropout, 2, arena, out.data(),
                           log_sum.data());
         return out;
     }
-    Numbers backward(const Numbers& qkv, const Numbers& d_out) const {
-        Numbers log_sum, gradient(qkv.size());
-        const Numbers out = forward(qkv, log_sum);
+    Doubles backward(const Doubles& qkv, const Doubles& d_out) const {
+        Doubles log_sum, gradient(qkv.size());
+        const Doubles out = forward(qkv, log_sum);
         Arena arena(attention_scratch<double>(tokens));
         attention_backward(qkv.data(), out.data(), log_sum.data(), d_out.data(), lengths, keys,
                            shape, dropout, 2, arena, gradient.data());
@@ -164,10 +164,10 @@ TEST(Backward, R6_AttentionOfPackedSequences) {
              {std::vector<std::int32_t>{1}, {2}, {1, 2, 5, 1}, {7, 3}, {66, 2}}) {
             const Attention attention(lengths, probability);
             const Index width = attention.shape.channels();
-            const Numbers qkv = normal_numbers<double>(attention.tokens * 3 * width, 1.0, 0);
-            const Numbers d_out = normal_numbers<double>(attention.tokens * width, 1.0, 1);
-            Numbers log_sum;
-            const auto value = [&](const Numbers& v) {
+            const Doubles qkv = normal_numbers<double>(attention.tokens * 3 * width, 1.0, 0);
+            const Doubles d_out = normal_numbers<double>(attention.tokens * width, 1.0, 1);
+            Doubles log_sum;
+            const auto value = [&](const Doubles& v) {
                 return dot(attention.forward(v, log_sum), d_out);
             };
             EXPECT_LT(relative_error(value, qkv, attention.backward(qkv, d_out)), 1e-6)
@@ -178,22 +178,22 @@ TEST(Backward, R6_AttentionOfPackedSequences) {
 TEST(Attention, R6_SequencesDoNotSeeEachOtherOrTheFuture) {
     const Attention packed({3, 1, 6}, 0.0);
     const Index width = packed.shape.channels();
-    const Numbers qkv = normal_numbers<double>(10 * 3 * width, 1.0, 0);
-    Numbers log_sum;
-    const Numbers together = packed.forward(qkv, log_sum);
+    const Doubles qkv = normal_numbers<double>(10 * 3 * width, 1.0, 0);
+    Doubles log_sum;
+    const Doubles together = packed.forward(qkv, log_sum);
     Index first = 0;
     for (const std::int32_t length : packed.lengths) {
         const Attention alone({length}, 0.0);
-        const Numbers part(qkv.begin() + first * 3 * width,
+        const Doubles part(qkv.begin() + first * 3 * width,
                            qkv.begin() + (first + length) * 3 * width);
-        const Numbers out = alone.forward(part, log_sum);
+        const Doubles out = alone.forward(part, log_sum);
         EXPECT_TRUE(std::equal(out.begin(), out.end(), together.begin() + first * width));
         first += length;
     }
-    Numbers changed = qkv;
+    Doubles changed = qkv;
     for (Index i = 8 * 3 * width; i < 10 * 3 * width; ++i)
         changed[static_cast<std::size_t>(i)] += 1.0;
-    const Numbers after = packed.forward(changed, log_sum);
+    const Doubles after = packed.forward(changed, log_sum);
     EXPECT_TRUE(std::equal(together.begin(), together.begin() + 8 * width, after.begin()));
     EXPECT_FALSE(std::equal(together.begin(), together.end(), after.begin()));
 }
@@ -201,7 +201,7 @@ TEST(Attention, R6_SequencesDoNotSeeEachOtherOrTheFuture) {
 TEST(Dropout, KeepsTheRightShareAndTheMean) {
     const Index count = 4000;
     double kept = 0.0, sum = 0.0;
-    Numbers factors(count), again(count - 1);
+    Doubles factors(count), again(count - 1);
     for (std::uint32_t position = 0; position < 25; ++position) {
         dropout_factors({123, 0.3}, 1, 2, position, count, factors.data());
         for (const double factor : factors) {
@@ -214,7 +214,7 @@ TEST(Dropout, KeepsTheRightShareAndTheMean) {
     const double n = 25.0 * count, deviation = std::sqrt(0.3 * 0.7 / n);
     EXPECT_NEAR(kept / n, 0.7, 5.0 * deviation);
     EXPECT_NEAR(sum / n, 1.0, 5.0 * deviation / 0.7);
-    Numbers other(count);
+    Doubles other(count);
     dropout_factors({123, 0.3}, 1, 3, 24, count, other.data());
     EXPECT_NE(other, factors);
     EXPECT_NE(dropout_step_key(1, 2), dropout_step_key(1, 3));

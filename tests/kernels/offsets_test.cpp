@@ -15,19 +15,19 @@
 namespace evengrad::test {
 namespace {
 
-using Numbers = std::vector<float>;
+using Floats = std::vector<float>;
 
 /// `kernel(offset)` returns all that it computed.
-void expect_one_result(const char* name, Index size, const std::function<Numbers(Index)>& kernel) {
-    const Numbers expected = kernel(0);
+void expect_one_result(const char* name, Index size, const std::function<Floats(Index)>& kernel) {
+    const Floats expected = kernel(0);
     for (Index offset = 1; offset < offsets; ++offset)
         EXPECT_TRUE(same_bits(kernel(offset), expected))
             << name << " of " << size << " at " << offset;
 }
 
-Numbers joined(std::initializer_list<Numbers> parts) {
-    Numbers all;
-    for (const Numbers& part : parts) all.insert(all.end(), part.begin(), part.end());
+Floats joined(std::initializer_list<Floats> parts) {
+    Floats all;
+    for (const Floats& part : parts) all.insert(all.end(), part.begin(), part.end());
     return all;
 }
 
@@ -35,13 +35,13 @@ class KernelOffsets : public testing::TestWithParam<Index> {};
 
 TEST_P(KernelOffsets, ElementwiseAndReductions) {
     const Index n = GetParam();
-    const Numbers x = normal_numbers<float>(n, 3.0, 0), y = normal_numbers<float>(n, 1.0, 1);
+    const Floats x = normal_numbers<float>(n, 3.0, 0), y = normal_numbers<float>(n, 1.0, 1);
     for (std::size_t k = 0; k < activation_names.size(); ++k)
         expect_one_result(activation_names[k], n, [&](Index offset) {
             const auto kind = static_cast<Activation>(k);
             Shifted<float> in(offset, x), out(offset, n), derivative(offsets - 1 - offset, n);
             activate(kind, 0.1, in.data(), n, out.data());
-            const Numbers first = out.values();
+            const Floats first = out.values();
             activate_with_derivative(kind, 0.1, in.data(), n, out.data(), derivative.data());
             EXPECT_TRUE(same_bits(first, out.values()));
             // One at a time: what the vectorized loop gave.
@@ -58,7 +58,7 @@ TEST_P(KernelOffsets, ElementwiseAndReductions) {
     expect_one_result("lanes", n, [&](Index offset) {
         Shifted<float> a(offset, x);
         const float* p = a.data();
-        return Numbers{lane_sum<float>(n, [&](Index i) { return p[i] * p[i]; }), lane_max(p, n)};
+        return Floats{lane_sum<float>(n, [&](Index i) { return p[i] * p[i]; }), lane_max(p, n)};
     });
     for (const OptimizerFacts& facts : optimizers())
         expect_one_result(facts.name, n, [&](Index offset) {
@@ -73,9 +73,9 @@ TEST_P(KernelOffsets, ElementwiseAndReductions) {
 
 TEST_P(KernelOffsets, Rows) {
     const Index columns = GetParam(), rows = 67;
-    const Numbers x = normal_numbers<float>(rows * columns, 2.0, 2);
-    const Numbers dy = normal_numbers<float>(rows * columns, 1.0, 3);
-    const Numbers gain = normal_numbers<float>(columns, 1.0, 4);
+    const Floats x = normal_numbers<float>(rows * columns, 2.0, 2);
+    const Floats dy = normal_numbers<float>(rows * columns, 1.0, 3);
+    const Floats gain = normal_numbers<float>(columns, 1.0, 4);
     expect_one_result("layer norm", columns, [&](Index offset) {
         const Index other = offsets - 1 - offset;
         Shifted<float> in(offset, x), d_out(other, dy), g(offset, gain), out(other, rows * columns);
@@ -144,8 +144,8 @@ TEST(KernelOffsets, Attention) {
     const AttentionShape shape{3, 5};
     const std::vector<std::int32_t> lengths{1, 70, 2, 9}, keys{4, 3, 2, 1};
     const Index n = 82, c = shape.channels();
-    const Numbers qkv = normal_numbers<float>(n * 3 * c, 1.0, 5);
-    const Numbers dy = normal_numbers<float>(n * c, 1.0, 6);
+    const Floats qkv = normal_numbers<float>(n * 3 * c, 1.0, 5);
+    const Floats dy = normal_numbers<float>(n * c, 1.0, 6);
     expect_one_result("attention", n, [&](Index offset) {
         const Index other = offsets - 1 - offset;
         Shifted<float> in(offset, qkv), d_out(other, dy), out(other, n * c);
@@ -162,7 +162,7 @@ TEST(KernelOffsets, Attention) {
 
 TEST(Exponential, IsWithinTwoUnitsInTheLastPlace) {
     double worst = 0.0;
-    Numbers arguments, results;
+    Floats arguments, results;
     for (float x = -87.0f; x < 88.0f; x += 0.000731f) arguments.push_back(x);
     results.resize(arguments.size());
     for (std::size_t i = 0; i < arguments.size(); ++i) results[i] = exponential(arguments[i]);

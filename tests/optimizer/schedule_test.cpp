@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t epochs = 30;
 
 /// From tests/reference/make_reference.py.
-std::vector<double> recorded(const std::string& name) {
+std::vector<double> recorded_values(const std::string& name) {
     const auto file = hdf5::File::open(std::filesystem::path(EVENGRAD_SOURCE_DIR) /
                                        "tests/reference/schedule.h5");
     std::vector<double> values(epochs);
@@ -62,7 +62,7 @@ ScheduleConfig recorded_config(const std::string& name) {
 class RecordedSchedule : public testing::TestWithParam<const char*> {};
 
 TEST_P(RecordedSchedule, IsPyTorchs) {
-    const std::vector<double> rates = recorded(GetParam());
+    const std::vector<double> rates = recorded_values(GetParam());
     ScheduleConfig config = recorded_config(GetParam());
     EXPECT_EQ(config.validate(), std::vector<std::string>{});
     for (std::int64_t step = 0; step < epochs; ++step)
@@ -176,7 +176,7 @@ TEST(Schedule, NeverBelowTheFloorNorAboveThePeak) {
 }
 
 TEST(Plateau, IsPyTorchs) {
-    const std::vector<double> losses = recorded("losses");
+    const std::vector<double> losses = recorded_values("losses");
     ASSERT_TRUE(std::isnan(losses[4]));
     ScheduleConfig config{.lr = 0.8, .min_lr = 0.05, .decay = LrDecay::reduce_on_plateau};
     config.gamma = 0.5;
@@ -186,7 +186,8 @@ TEST(Plateau, IsPyTorchs) {
         config.plateau_patience = cooldown ? 0 : 2;
         config.plateau_threshold = cooldown ? 1e-4 : 0.01;
         config.plateau_cooldown = cooldown ? 3 : 0;
-        const std::vector<double> rates = recorded(cooldown ? "plateau_cooldown" : "plateau");
+        const std::vector<double> rates =
+            recorded_values(cooldown ? "plateau_cooldown" : "plateau");
         for (std::size_t done = 0; done <= losses.size(); ++done) {
             const std::int64_t reductions = plateau_reductions(config, std::span(steps).first(done),
                                                                std::span(losses).first(done), 0);

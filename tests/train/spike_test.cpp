@@ -11,8 +11,8 @@ namespace {
 
 using namespace test;
 
-constexpr std::int64_t steps = 48;  // the first 32 can't be judged
-constexpr std::int64_t loud = 411;  // a document that comes after those
+constexpr std::int64_t spiky_steps = 48;  // the first 32 can't be judged
+constexpr std::int64_t loud = 411;        // a document that comes after those
 
 /// Documents like each other, but one, whose tokens weigh a hundred times what others do.
 Documents with_a_loud_one() {
@@ -23,7 +23,7 @@ Documents with_a_loud_one() {
 }
 
 TrainConfig spiky_config() {
-    TrainConfig config = tiny_config(steps);
+    TrainConfig config = tiny_config(spiky_steps);
     config.plan.global_batch_size = 8;
     config.report_spike = 5.0;
     // Divided by its own weight the document would be as loud as any other.
@@ -37,7 +37,7 @@ struct SpikyRun {
     std::vector<StepRecord> spikes;
 };
 
-SpikyRun run(Trainer& trainer, std::int64_t count = steps) {
+SpikyRun run(Trainer& trainer, std::int64_t count = spiky_steps) {
     SpikyRun result;
     const RunResult all = run_steps(trainer, count);
     result.bits = all.bits;
@@ -55,7 +55,7 @@ std::int64_t step_with_the_loud_one(const Dataset& data, const TrainConfig& conf
     plan.seed = config.seed;
     plan.seq_length = config.model.gpt().seq_length;
     const Planner planner(data, plan);
-    for (std::int64_t step = 0; step < steps; ++step)
+    for (std::int64_t step = 0; step < spiky_steps; ++step)
         for (const std::int64_t id : planner.plan(step).sequence_ids)
             if (planner.sequences()[id].document == loud) return step + 1;
     return 0;
@@ -138,7 +138,7 @@ TEST(Spike, TheUpdateIsLeftOutOnRequestAlikeOnAllLayouts) {
                 EXPECT_EQ(record.clipped_grad_norm == 0.0, threshold > 0.0);
                 EXPECT_EQ(trainer.state().updates_done, when - (threshold > 0.0 ? 1 : 0));
                 // Nothing of the gradient that was left out is in the next one.
-                const RunResult after = run_steps(trainer, steps - when);
+                const RunResult after = run_steps(trainer, spiky_steps - when);
                 EXPECT_LT(after.records.front().grad_norm, 0.3 * record.grad_norm);
                 return before.bits + after.bits;
             });
