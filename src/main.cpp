@@ -6,12 +6,14 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include <fmt/core.h>
 #include <unistd.h>
 
 #include "base/arch.hpp"
 #include "base/log.hpp"
+#include "base/output_file.hpp"
 #include "commands/verbs.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/version.hpp>
@@ -99,8 +101,12 @@ int guarded(const evengrad::Communicator* world, Function&& function) {
         if (many) world->abort(code);
         return code;
     };
+    const auto unless_output_is_lost = [&](int code) {
+        const std::string lost = evengrad::lost_output();
+        return lost.empty() ? code : report(failure, lost, evengrad::lost_output_hint);
+    };
     try {
-        return function();
+        return unless_output_is_lost(function());
     } catch (const evengrad::UsageError& error) {
         return report(usage, error.what(), error.hint());
     } catch (const evengrad::Error& error) {
@@ -108,6 +114,9 @@ int guarded(const evengrad::Communicator* world, Function&& function) {
     } catch (const std::bad_alloc&) {
         return report(failure, "there is not enough memory",
                       "a smaller model, micro-batch or --seq-length needs less");
+    } catch (const std::system_error& error) {
+        if (std::ferror(stdout) != 0) return unless_output_is_lost(failure);  // as fmt tells of it
+        return report(failure, error.what(), "");
     } catch (const std::exception& error) {
         return report(failure, error.what(), "");
     }
@@ -119,14 +128,16 @@ int main(int argc, char** argv) {
     if (!processor_is_able()) return failure;
     const std::string verb = argc > 1 ? argv[1] : "";
     const Arguments arguments(argv + (argc > 1 ? 2 : 1), argv + argc);
-    if (verb == "--help" || verb == "-h" || verb == "help") {
-        fmt::print(overview, evengrad::version);
-        return success;
-    }
-    if (verb == "--version") {
-        fmt::print("evengrad {}\n", evengrad::version);
-        return success;
-    }
+    if (verb == "--help" || verb == "-h" || verb == "help")
+        return guarded(nullptr, [] {
+            fmt::print(overview, evengrad::version);
+            return success;
+        });
+    if (verb == "--version")
+        return guarded(nullptr, [] {
+            fmt::print("evengrad {}\n", evengrad::version);
+            return success;
+        });
     if (verb == "prepare" || verb == "inspect" || verb == "generate")
         return guarded(nullptr, [&] { return run_local(verb, arguments); });
     if (verb != "train" && verb != "evaluate" && verb != "audit" && verb != "diagnose" &&

@@ -55,6 +55,36 @@ fs::path folder_of(const fs::path& path) {
 
 }  // namespace
 
+fs::path behind_links(fs::path path) {
+    constexpr int most_links = 40;  // as many as Linux follows
+    std::error_code none;
+    for (int i = 0; i < most_links && fs::is_symlink(fs::symlink_status(path, none)); ++i) {
+        const fs::path next = fs::read_symlink(path, none);
+        if (none) break;
+        path = path.parent_path() / next;  // which is `next` where that begins at the root
+    }
+    return path;
+}
+
+bool is_stream(const fs::path& path) {
+    std::error_code none;
+    const fs::file_status status = fs::status(path, none);
+    if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status))
+        return true;
+    // Links there don't name files, but what a process has open: a file, perhaps, that others write
+    // to as well.
+    const std::string text = path.lexically_normal().string();
+    return text.starts_with("/dev/std") || text.starts_with("/dev/fd/") ||
+           text.starts_with("/proc/");
+}
+
+void refuse_stream(const fs::path& path) {
+    if (is_stream(path))
+        throw Error(fmt::format("cannot write {}: HDF5 can't be written to a device or a pipe",
+                                path.string()),
+                    "give the name of a file");
+}
+
 fs::path temporary_of(fs::path target) {
     target += ".tmp";
     return target;

@@ -7,6 +7,16 @@
 
 namespace evengrad {
 
+/// Where what is written to `path` goes: a link leads to what it names, be that there or not.
+std::filesystem::path behind_links(std::filesystem::path path);
+
+/// Whether `path` is to be written as it is, since no other file can take its place: a device, a
+/// pipe, a socket, what a process has open (/dev/stdout).
+bool is_stream(const std::filesystem::path& path);
+
+/// For files that are written here and there: throws Error where `path` is a stream.
+void refuse_stream(const std::filesystem::path& path);
+
 /// TARGET.tmp: where a file is written until it is complete.
 std::filesystem::path temporary_of(std::filesystem::path target);
 

@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "base/output_file.hpp"
+#include "base/replace.hpp"
 #include "base/text.hpp"
 #include "commands/audit_options.hpp"
 #include "commands/verbs.hpp"
@@ -32,7 +33,7 @@ int audit_command(const Communicator& world, const Arguments& arguments) {
             if (options.audit.train_iters == 0) options.valid_data.clear();
             data = options.open_data();
             if (!options.json.empty()) json.emplace(options.json);
-            if (!options.output.empty()) output.emplace(options.output);
+            if (!options.output.empty()) output.emplace(behind_links(options.output));
         }
     }
     if (!options.share(world, data, !options.help)) return 0;

@@ -1,9 +1,7 @@
 #include "train/generate.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <optional>
 
@@ -80,9 +78,8 @@ GenerateOptions::GenerateOptions(const Arguments& arguments) {
 
 /// Writes to standard output, now. @throws Error when it can't.
 void print_now(std::string_view text) {
-    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-        throw Error(fmt::format("cannot write to standard output: {}", std::strerror(errno)),
-                    "what reads it (a pipe, a file) has ended or is full");
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (const std::string lost = lost_output(); !lost.empty()) throw Error(lost, lost_output_hint);
 }
 
 /// Prints a text as its bytes come; a terminal puts the characters together. On a terminal without

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/output_file.hpp"
+#include "base/replace.hpp"
 #include "base/text.hpp"
 #include "commands/sweep_options.hpp"
 #include "commands/verbs.hpp"
@@ -28,7 +29,7 @@ int sweep_command(const Communicator& world, const Arguments& arguments) {
         } else {
             data = options.open_unscaled_data();
             if (!options.json.empty()) json.emplace(options.json);
-            if (!options.output.empty()) output.emplace(options.output);
+            if (!options.output.empty()) output.emplace(behind_links(options.output));
         }
     }
     if (!options.share_sweep(world, data, !options.help)) return 0;

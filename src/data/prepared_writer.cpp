@@ -6,6 +6,7 @@
 #include <utf8.h>
 
 #include "base/digest.hpp"
+#include "base/replace.hpp"
 #include "data/tokenizer_note.hpp"
 #include "hdf5/nexus.hpp"
 #include "hdf5/publish.hpp"
@@ -37,12 +38,14 @@ class PreparedWriter::WeightReader {
 
 PreparedWriter::PreparedWriter(std::filesystem::path target,
                                std::shared_ptr<const Tokenizer> tokenizer)
-    : target_(std::move(target)),
+    : target_(behind_links(std::move(target))),
       tokenizer_(std::move(tokenizer)),
       narrow_tokens_(tokenizer_->vocabulary_size() <= prepared::most_u16_tokens),
       has_text_(tokenizer_->spec().has_text()),
       tokens_(target_),
-      runs_(target_) {}
+      runs_(target_) {
+    refuse_stream(target_);
+}
 
 void PreparedWriter::begin_file(const std::string& name) {
     EVENGRAD_CHECK(first_documents_.empty() || first_documents_.back() < totals_.documents,

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 File create_or_remove(const fs::path& target) {
     std::error_code ignored;
     if (fs::is_directory(target, ignored)) fail_to("write", target, EISDIR);
+    refuse_stream(target);
     clear_temporary(target);
     try {
         return File::create(temporary_of(target));

@@ -5,8 +5,11 @@
 #include <fstream>
 #include <sstream>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/replace.hpp"
 #include <evengrad/error.hpp>
@@ -73,6 +76,62 @@ TEST_F(OutputFiles, ReplaceWhatACrashLeftAndFollowNoLink) {
     file.publish();
     EXPECT_EQ(content(other), "other");
     EXPECT_EQ(content(target), "new");
+}
+
+TEST_F(OutputFiles, GoWhereALinkLeads) {
+    const fs::path other = folder / "other";
+    for (const bool there : {true, false}) {
+        const fs::path link = folder / (there ? "link" : "dangling");
+        if (there) std::ofstream(other) << "old";
+        fs::create_symlink("chain", link);
+        fs::create_symlink(other, folder / "chain");
+        OutputFile file(link);
+        file.write("new");
+        file.publish();
+        EXPECT_EQ(content(other), "new");
+        EXPECT_EQ(fs::read_symlink(link), "chain");
+        EXPECT_EQ(fs::read_symlink(folder / "chain"), other);
+        fs::remove(folder / "chain");
+        fs::remove(other);
+    }
+    // Around in circles.
+    fs::create_symlink("b", folder / "a");
+    fs::create_symlink("a", folder / "b");
+    EXPECT_TRUE(fs::is_symlink(behind_links(folder / "a")));
+}
+
+TEST_F(OutputFiles, ADeviceOrAPipeStaysWhatItIs) {
+    const fs::path pipe = folder / "pipe";
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+    ASSERT_GE(reader, 0);
+    {
+        OutputFile file(pipe);
+        file.write("new");
+        file.publish();
+    }
+    char text[8] = {};
+    EXPECT_EQ(::read(reader, text, sizeof text), 3);
+    EXPECT_STREQ(text, "new");
+    ::close(reader);
+    EXPECT_TRUE(fs::is_fifo(pipe));
+    { const OutputFile never_published(pipe.parent_path() / "x"), unlinked("/dev/null"); }
+    EXPECT_TRUE(fs::is_fifo(pipe) && fs::is_character_file("/dev/null"));
+    for (const char* stream : {"/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/2"})
+        EXPECT_TRUE(is_stream(stream)) << stream;
+    EXPECT_FALSE(is_stream(folder) || is_stream(target));
+}
+
+TEST_F(OutputFiles, SayThatADeviceIsFull) {
+    OutputFile file("/dev/full");
+    file.write("text");
+    try {
+        file.publish();
+        ADD_FAILURE() << "/dev/full took it";
+    } catch (const Error& error) {
+        EXPECT_EQ(std::string(error.what()), "cannot write /dev/full: No space left on device");
+    }
+    EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
 
 TEST_F(OutputFiles, RefuseWhereTheyCantBe) {

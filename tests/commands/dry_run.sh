@@ -36,6 +36,16 @@ done
 refuses 2 2 "--print-config and --dry-run contradict each other" -- \
     "${good[@]}" --dry-run --print-config
 refuses 1 2 "none.txt: there is no such file" -- train --data none.txt --dry-run
+
+# A signal ends it at once, also when it has much to count.
+for signal in TERM USR1; do
+    "$evengrad" train "${good[@]:1}" --dry-run --hidden-size 16383 --num-layers 1000 > out 2> err &
+    sleep 1
+    kill -s $signal $!
+    wait $!
+    [ $? -gt 128 ] || fail "--dry-run: SIG$signal did not end it: $(cat out err)"
+done
+
 export EVENGRAD_SHM_FREE_BYTES=1000
 succeeds 2 "${good[@]}" --dry-run
 says "TOO LITTLE"
