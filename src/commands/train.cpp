@@ -35,6 +35,26 @@ class ResumeNotes final : public Observer {
     const TrainOptions& options_;
 };
 
+/// The initial weights can't be others than those that a run began with: they aren't made again.
+void check_initialization(const TrainOptions& options) {
+    CheckpointInfo info;
+    try {
+        info = read_checkpoint_info(find_checkpoint(options.loop.resume));
+    } catch (const Error&) {
+        return;  // what is missing or damaged is told, or passed over, when it is restored
+    }
+    if (info.state.options.empty()) return;
+    TrainOptions before;
+    before.parse_known(info.state.options);
+    if (before.train.model.is_mlp() != options.train.model.is_mlp()) return;
+    const std::string made = describe(before.train.model.init());
+    const std::string asked = describe(options.train.model.init());
+    if (made != asked)
+        throw Error(fmt::format("--resume {}: linear layers began as {} and not as {}",
+                                info.path.string(), made, asked),
+                    "give the --init options of the run that is resumed");
+}
+
 }  // namespace
 
 MachineSummary prepare_machine() {
@@ -70,6 +90,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
             fmt::print("{}", options.table.recipe());
         } else {
             data = options.open_data();
+            if (!options.loop.resume.empty()) check_initialization(options);
         }
     }
     if (!options.share(world, data, !options.help && !options.print_config)) return 0;

@@ -135,6 +135,7 @@ TrainOptions::TrainOptions(const std::string& verb, std::int64_t train_iters,
     table.means_nothing_without({"early-stop-patience"}, {"eval-interval"});
     table.means_nothing_without({"early-stop-min-delta"}, {"early-stop-patience"});
     table.means_nothing_without({"override"}, {"resume"});
+    table.means_nothing_with({"log-interval"}, "log-level", {"warning", "error"});
     table.means_nothing_without({"keep-last"}, {"save-interval", "eval-interval"});
     table.means_nothing_without({"keep-every"}, {"save-interval"});
     table.only_on_command_line(

@@ -16,6 +16,8 @@ for ranks in 0 2; do
 done
 refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
     "${good[@]}" --save new --resume $first --optimizer sgd --override seed
+refuses 1 2 "linear layers began as gpt2 (std 0.02) and not as he (normal, fan in, gain 2)" -- \
+    "${good[@]}" --save new --resume $first --init he --init-gain 2
 refuses 1 2 "--loss-reduction is token-mean in the checkpoint and sequence-mean here" -- \
     "${good[@]}" --save new --resume $first --loss-reduction sequence-mean
 
