@@ -64,6 +64,7 @@ class PreparedStore::Opening {
         store_.verified_.resize(pieces);
         read_sources();
         read_totals();
+        check_description();
     }
 
   private:
@@ -150,6 +151,16 @@ class PreparedStore::Opening {
         if (store_.digest_.size() != 32 ||
             store_.digest_.find_first_not_of("0123456789abcdef") != std::string::npos)
             throw Error(fmt::format("{}: the digest is not one", store_.name_), prepare_again);
+    }
+
+    void check_description() const {
+        if (root_.get<std::string>("schema_version") == prepared::version_without_description)
+            return;
+        const prepared::Description description{
+            store_.offsets_,           store_.lines_,  store_.first_documents_, store_.sources_,
+            store_.tokenizer_->spec(), store_.totals_, store_.digest_};
+        if (root_.read_text("checksums/description", 64) != description.digest())
+            fail("checksums", "documents, sources, tokenizer or totals aren't what was written");
     }
 
     hdf5::Group root_;

@@ -168,8 +168,14 @@ void PreparedWriter::publish() {
         totals.write_scalar("loss_tokens", totals_.loss_tokens);
         totals.write_scalar("weight", totals_.weight);
         totals.write_scalar("text_bytes", totals_.text_bytes);
-        root.write_text("digest", digest_.hex(),
+        const std::string digest = digest_.hex();
+        root.write_text("digest", digest,
                         {{"algorithm", std::string("XXH3-128 of tokens, weights, offsets")}});
+        const prepared::Description description{
+            offsets_, lines_, first_documents_, sources_, tokenizer_->spec(), totals_, digest};
+        root.open_group("checksums")
+            .write_text("description", description.digest(),
+                        {{"algorithm", std::string("XXH3-128 of all but tokens and weights")}});
     }
     file.publish();
 }

@@ -58,6 +58,7 @@ refuses_options "--optimizer can be sgd, momentum, nesterov, adagrad, rmsprop, a
 refuses_options "--loss-reduction mean: can be token-mean, sequence-mean, sum" --loss-reduction mean
 refuses_options "--sequences can be documents, stream, not 'lines'" --sequences lines
 refuses_options "--log-interval must be at least 0, not -1" --log-interval -1
+refuses_options "--log-interval means nothing with --log-level warning" --log-interval 5 --log-level warning
 refuses_options "--save-gradients 1,x: steps" --save-gradients 1,x
 refuses_options "--save-gradients: the steps are 1 to 4 (--train-iters); there is no step 5" \
     --save-gradients 5,1

@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 
 #include "data/prepared_files.hpp"
+#include "data/sentencepiece_bytes.hpp"
 
 namespace evengrad::test {
 namespace {
@@ -28,7 +29,8 @@ class HostilePrepared : public PreparedFiles {
         return refusal(copy);
     }
 
-    /// put: another dataset in place of one. crc: checksums that fit what is there now.
+    /// put: another dataset in place of one. crc: checksums that fit what is there now; nor has the
+    /// file a digest of the rest, which files of version 1.0 don't have.
     static constexpr const char* helpers = R"(
 def put(f, path, values, **how):
     del f[path]
@@ -47,6 +49,8 @@ def crc(f):
                 c = c >> 8 ^ table[(c ^ byte) & 255]
             sums.append(c ^ 0xFFFFFFFF)
         put(f, 'checksums/' + name, np.array(sums, 'u4'))
+    f.attrs['schema_version'] = '1.0'
+    del f['checksums/description']
 )";
     Content content_;
 };
@@ -56,6 +60,28 @@ TEST_F(HostilePrepared, TheUnchangedFileIsGood) {
     fs::copy_file(file_, copy);
     python(fmt::format("{}f = h5py.File('{}', 'r+')\ncrc(f)\nf.close()", helpers, copy.string()));
     expect_equal(PreparedStore(copy.string()), content_);
+}
+
+// One changed bit each, in what still makes sense.
+TEST_F(HostilePrepared, NothingOfItMayChangeUnnoticed) {
+    const std::string changes[] = {
+        "f['documents/line'][7] ^= 1",
+        "f['documents/offset'][7] ^= 1",
+        "f['sources/first_document'][1] ^= 1",
+        "f['totals/loss_tokens'][()] ^= 1",
+        "f['totals/text_bytes'][()] ^= 1",
+        "f['totals/weight'][()] -= 0.25",
+        "put(f, 'sources/name', np.array(['a.jsonm', '-'], h5py.string_dtype()))",
+        "put(f, 'digest', 'e' + f['digest'][()].decode()[1:], dtype=h5py.string_dtype())",
+        "put(f, 'checksums/description', 'e' * 32, dtype=h5py.string_dtype())"};
+    const char* what = "documents, sources, tokenizer or totals aren't what was written";
+    for (const std::string& change : changes)
+        EXPECT_TRUE(contains(edited(change), {"/checksums", what})) << change;
+    content_ = write_documents(
+        file_, make_tokenizer(sentencepiece_spec(model_bytes(piece("a") + piece("xyz")))), 10, 100);
+    EXPECT_TRUE(contains(edited("m = f['tokenizer/model']\n"
+                                "m[bytes(m[()]).index(b'xyz')] ^= 1"),
+                         {"/checksums", what}));
 }
 
 TEST_F(HostilePrepared, WrongTypesAndShapesAreRefused) {
@@ -90,7 +116,7 @@ TEST_F(HostilePrepared, WrongTypesAndShapesAreRefused) {
 
 TEST_F(HostilePrepared, OffsetsThatMakeNoSenseAreRefused) {
     const auto with_offset = [&](const std::string& change) {
-        return edited("o = f['documents/offset'][()]\n" + change +
+        return edited("crc(f)\no = f['documents/offset'][()]\n" + change +
                       "\nf['documents/offset'][...] = o");
     };
     EXPECT_TRUE(contains(with_offset("o[0] = 1"), {"documents", "the first offset is 1, not 0"}));

@@ -87,7 +87,7 @@ TEST_F(Prepared, H5pyReadsItPlainly) {
     const Content content = write_documents(file_, make_tokenizer({}), 100, 20'000);
     python(fmt::format(R"(
 f = h5py.File('{}')
-assert f.attrs['schema'] == 'evengrad-data' and f.attrs['schema_version'] == '1.0'
+assert f.attrs['schema'] == 'evengrad-data' and f.attrs['schema_version'] == '1.1'
 t, w, o = f['tokens'], f['weights'], f['documents/offset'][()]
 assert t.dtype == np.uint16 and w.dtype == np.float32 and t.shape == w.shape == ({},)
 assert t.chunks is None and t.compression is None and w.chunks is None
