@@ -225,11 +225,12 @@ void write_ledger(const fs::path& folder, LedgerPart& part) {
 std::int64_t continue_ledger(const fs::path& source, const fs::path& folder, std::int64_t step,
                              const std::function<void(const std::string&)>& report) {
     const bool in_place = fs::equivalent(source, folder);
-    std::int64_t first_step = step + 1;
+    std::int64_t first_step = step + 1, last_step = 0;
     bool beyond = false;
     for (const std::int64_t last : ledger_segments(source)) {
         const fs::path file = source / ledger_name(last);
         const bool untouched = in_place && last <= step;
+        if (untouched) last_step = last;
         // Of those that stay where they are only the first is of interest; of those that end later,
         // only the first can begin early enough.
         if (!(untouched && first_step <= step) && !(last > step && beyond)) {
@@ -238,11 +239,13 @@ std::int64_t continue_ledger(const fs::path& source, const fs::path& folder, std
                 part.cut(step);
                 if (!part.steps.empty()) {
                     first_step = std::min(first_step, part.first_step);
+                    last_step = part.steps.back().step;
                     if (!untouched) write_ledger(folder, part);
                 }
             } catch (const Error& error) {
-                report(fmt::format("steps up to {} are missing in the ledger: {}",
-                                   std::min(last, step), error.what()));
+                last_step = std::min(last, step);
+                report(fmt::format("steps up to {} are missing in the ledger: {}", last_step,
+                                   error.what()));
             }
         }
         beyond |= last > step;
@@ -253,6 +256,9 @@ std::int64_t continue_ledger(const fs::path& source, const fs::path& folder, std
             fmt::format("there is no ledger of steps 1 to {} in {}: inspect --verify will speak "
                         "of those from {} on",
                         step, source.string(), step + 1));
+    else if (last_step < step)  // (A gap before that is inspect --verify's to find, who reads all.)
+        report(fmt::format("steps {} to {} are missing in the ledger: no file in {} has them",
+                           last_step + 1, step, source.string()));
     return first_step;
 }
 

@@ -154,6 +154,16 @@ TEST_F(LedgerFile, ALedgerThatIsNotThereOrDamagedIsSaid) {
     ASSERT_EQ(said_.size(), 1u);
     EXPECT_TRUE(contains(said_[0], {"steps up to 45 are missing", "ledger-00000050.h5"}));
     EXPECT_EQ(ledger_segments(folder_.path()), Steps{40});
+
+    EXPECT_EQ(go_on(42), 31);
+    ASSERT_EQ(said_.size(), 1u);
+    EXPECT_TRUE(contains(said_[0], {"steps 41 to 42 are missing in the ledger: no file in",
+                                    folder_.path().c_str()}));
+    LedgerPart beyond = made_ledger(51, 60);
+    write_ledger(folder_.path(), beyond);
+    EXPECT_EQ(go_on(50), 31);
+    ASSERT_EQ(said_.size(), 1u);
+    EXPECT_TRUE(contains(said_[0], {"steps 41 to 50 are missing"}));
 }
 
 TEST_F(LedgerFile, BelongsToTheRun) {
