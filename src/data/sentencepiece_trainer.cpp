@@ -114,10 +114,18 @@ std::string last_line(const std::string& text) {
     const std::string option =
         fmt::format("--train-tokenizer {}:{}", training.kind, training.vocabulary);
     std::smatch found;
-    if (std::regex_search(reason, found, std::regex("value <= (\\d+)")))
+    if (std::regex_search(reason, found, std::regex("value <= (\\d+)"))) {
+        const std::string most = found[1].str();
+        std::int32_t tokens = 0;  // stays 0 for what is no such number
+        std::from_chars(most.data(), most.data() + most.size(), tokens);
         throw Error(
-            fmt::format("{}: the text gives {} tokens only", option, found[1].str()),
-            fmt::format("--train-tokenizer {}:{}, or more text", training.kind, found[1].str()));
+            fmt::format("{}: the text gives {} tokens only", option, most),
+            tokens >= smallest_training
+                ? fmt::format("--train-tokenizer {}:{}, or more text", training.kind, most)
+                : fmt::format("a trained vocabulary has at least {} tokens: give more text, or "
+                              "--tokenizer byte, which needs no training",
+                              smallest_training));
+    }
     if (std::regex_search(reason, found, std::regex("required_chars\\. (\\d+) vs (\\d+)")))
         throw Error(fmt::format("{}: the text's characters and the 256 bytes need {} tokens alone",
                                 option, found[2].str()),

@@ -136,6 +136,8 @@ refuses_prepare 1 "there is no such file" --input text.txt --output no.h5 \
 refuses_prepare 1 "not a SentencePiece model" --input text.txt --output no.h5 \
     --tokenizer sentencepiece:text.txt
 refuses_prepare 1 "the text gives" --input "$pairs" --output no.h5 --train-tokenizer bpe:900000
+refuses 1 0 "the text gives 327 tokens only" "or --tokenizer byte" -- prepare \
+    --input text.txt --output no.h5 --train-tokenizer bpe:8000
 refuses_prepare 1 "the text gives 281 tokens only" --input text.txt --output no.h5 --train-tokenizer unigram:1000
 printf '{"text": "one"}\n{"text": "two"\n' > broken.jsonl
 refuses_prepare 1 "broken.jsonl line 2, byte" --input text.txt broken.jsonl --output no.h5
