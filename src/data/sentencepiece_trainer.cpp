@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -10,6 +11,7 @@
 
 #include <sentencepiece_trainer.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +87,12 @@ std::string read_all(int descriptor) {
         if (got <= 0) return bytes;
         bytes.append(buffer, 0, static_cast<std::size_t>(got));
     }
+}
+
+/// Has the calling child end when its parent does: nobody would read what it makes.
+void end_with_parent(pid_t parent) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);  // it was gone before that
 }
 
 [[noreturn]] void child(const SentencePieceTraining& training, std::vector<std::string> lines,
@@ -212,11 +220,13 @@ std::string train_sentencepiece(const SentencePieceTraining& training,
         throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)),
                     "--tokenizer byte needs no training");
     std::fflush(nullptr);  // else the child, when it exits, writes what is buffered here
+    const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
     if (pid < 0)
         throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)),
                     "--tokenizer byte needs no training");
     if (pid == 0) {
+        end_with_parent(parent);
         ::close(result[0]);
         child(training, std::move(lines), result[1], words);
     }

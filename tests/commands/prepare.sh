@@ -193,4 +193,18 @@ for tokenizer in "--tokenizer byte" "--train-tokenizer bpe:4000"; do
     [ "${said%.*}" -lt 200 ] || fail "$tokenizer: says it took $said MB"
     echo "$tokenizer: $memory MB; $(tail -1 out)"
 done
+
+# The process that trains ends with the one that it trains for, even when it can do nothing itself.
+last="prepare --train-tokenizer, ended while it trains"
+"$evengrad" prepare --input large.txt --output ended.h5 --train-tokenizer unigram:32000 > out 2> err &
+parent=$!
+child_of_parent() { child=$(cat "/proc/$parent/task/$parent/children") && [ -n "$child" ]; }
+if until_true child_of_parent; then
+    child=${child% }
+    kill -STOP "$child"
+    kill -TERM $parent
+    wait $parent 2> err
+    is_gone() { ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$child/status" 2> /dev/null; }
+    until_true is_gone || kill -KILL "$child"
+fi
 finish
