@@ -112,6 +112,10 @@ refuses 2 2 "broken.ini line 1: unknown option --num-layer (--num-layers?)" \
     "${good[@]}" --config broken.ini
 [ ! -e run ] || fail "a refused command line left a folder behind"
 
+# An editor's byte order mark belongs to no option.
+printf '\xef\xbb\xbflog-interval=-1\n' > mark.ini
+refuses_options "--log-interval must be at least 0, not -1" --config mark.ini
+
 # The command line beats the recipe (also where it says the same in another way); of a repeated
 # option the last wins.
 printf 'lr = 0.5 # first\nlr=0.25\nlr-decay-style=constant\nmicro-batch-size=3\n' > fine.ini
