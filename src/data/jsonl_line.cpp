@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, 8> line_keys = {
     "text", "prompt", "completion", "messages", "input_ids", "labels", "weight", "weights"};
 
 constexpr const char* vocabulary_hint =
-    "say which vocabulary the ids are of: --tokenizer ids:VOCABULARY:END_OF_TEXT";
+    "say which vocabulary the ids are of: --tokenizer ids:VOCABULARY:END_OF_TEXT (evaluate takes "
+    "the checkpoint's)";
 
 [[noreturn]] void fail(std::string what, std::string hint = {}, std::size_t byte = 0) {
     throw JsonlProblem{byte, std::move(what), std::move(hint)};

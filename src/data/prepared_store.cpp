@@ -193,10 +193,10 @@ void PreparedStore::fail_damaged(std::int64_t begin, std::int64_t end,
         fmt::format("{}: tokens {} to {} (piece {}): {}", name_, begin, end - 1,
                     begin / piece_tokens, what),
         fmt::format("the file is damaged or was changed; prepare it again: evengrad prepare "
-                    "--input {} --output {} --overwrite",
+                    "--input {} --tokenizer {} --output {} --overwrite",
                     sources_.size() <= 4 ? fmt::format("{}", fmt::join(sources_, " "))
                                          : sources_.front() + " ...",
-                    name_));
+                    tokenizer_->spec().option(), name_));
 }
 
 void PreparedStore::read_bytes(std::uint64_t offset, std::span<std::byte> bytes) const {

@@ -156,7 +156,9 @@ refuses_data 0 bytes.txt "bytes.txt line 2: not valid UTF-8"
 refuses_data 0 half.jsonl "half.jsonl line 2: \"prompt\" without \"completion\""
 refuses 1 2 "none.jsonl: there is no such file" -- "${good[@]}" --valid-data none.jsonl
 # What is wrong whatever the files hold is wrong use.
-refuses_options "table.csv: unknown kind of data file" --data table.csv
+refuses 2 0 "table.csv: unknown kind of data file" ".h5 (what evengrad prepare writes)" \
+    "tables are for train --model mlp" -- "${good[@]}" --data table.csv
+refuses 2 0 "standard input has no extension" "evengrad prepare reads it" -- "${good[@]}" --data -
 refuses_options "a share must be above 0 and at most 1e9" --data "$pairs:0"
 refuses_options "1 of 2 data files have a share" --data "$pairs:2"
 refuses_options "--valid-data: a share means nothing" --valid-data "$pairs:2"
