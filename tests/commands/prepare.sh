@@ -129,7 +129,10 @@ for folder in folder folder.txt; do
 done
 refuses_prepare 2 "a vocabulary must be between 512 and 1000000" --input text.txt --output no.h5 \
     --train-tokenizer bpe:511
-refuses_prepare 1 "none/x.h5: No such file or directory" --input text.txt --output none/x.h5
+refuses 1 0 "--output none/x.h5: files can't be made in none: No such file" "mkdir -p none" -- \
+    prepare --input text.txt --output none/x.h5 --train-tokenizer bpe:2000
+refuses_prepare 1 "text.txt/x.h5: files can't be made in text.txt: Not a directory" \
+    --input text.txt --output text.txt/x.h5
 refuses_prepare 2 "no such tokenizer" --input text.txt --output no.h5 --tokenizer words
 refuses_prepare 1 "there is no such file" --input text.txt --output no.h5 \
     --tokenizer sentencepiece:none.model
