@@ -107,7 +107,8 @@ int guarded(const evengrad::Communicator* world, Function&& function) {
         return report(failure, error.what(), error.hint());
     } catch (const std::bad_alloc&) {
         return report(failure, "there is not enough memory",
-                      "a smaller model, micro-batch or --seq-length needs less");
+                      "fewer ranks a machine, a smaller model, micro-batch or --seq-length need "
+                      "less; train --dry-run shows the memory of each part");
     } catch (const std::exception& error) {
         return report(failure, error.what(), "");
     }
