@@ -251,7 +251,7 @@ grep -qF 'hint: a larger --train-iters goes on' err || fail "$last: no hint"
 lines=$(wc -l < run/metrics.jsonl)
 sed -i '2s/.*/{"step":/; 3d' run/metrics.jsonl
 succeeds 2 "${good[@]}" --save run --resume --train-iters 5
-grep -qE 'warning: run/metrics.jsonl line 2: not a line of metrics; .* about steps 2 to 3 was' err ||
+grep -qE 'warning: run/metrics.jsonl line 2: not a line of metrics; .* lacked of steps 2 to 3 was' err ||
     fail "$last: $(cat err)"
 [ "$(wc -l < run/metrics.jsonl)" = $((lines + 1)) ] || fail "$last: $(cat run/metrics.jsonl)"
 succeeds 2 "${good[@]}" --save run --resume --train-iters 6
