@@ -74,6 +74,10 @@ same llmc.h5 nanogpt.h5
 prepares masks.h5 "<end>[plain<end>]" "<end>2+2=[4<end>]" "hello" "<end>[light<end>]*0.25" \
     "in [brackets]" "mixed.jsonl line 4, 7 tokens" -- --input mixed.jsonl --show-masks 9
 [ "$(grep -c '^--- ' out)" = 4 ] || fail "$last: not every document is shown once"
+last="--show-masks of standard input"
+"$evengrad" prepare --input - --format jsonl --output piped.h5 --show-masks 1 < mixed.jsonl > out 2> err ||
+    fail "$last: $(cat err)"
+says "--- standard input line 1, "
 if command -v script > /dev/null; then
     script -qc "'$evengrad' prepare --input mixed.jsonl --output term.h5 --show-masks 2" /dev/null \
         > out 2> err < /dev/null
