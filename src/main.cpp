@@ -113,7 +113,8 @@ int guarded(const evengrad::Communicator* world, Function&& function) {
         return report(failure, error.what(), error.hint());
     } catch (const std::bad_alloc&) {
         return report(failure, "there is not enough memory",
-                      "a smaller model, micro-batch or --seq-length needs less");
+                      "fewer ranks a machine, a smaller model, micro-batch or --seq-length need "
+                      "less; train --dry-run shows the memory of each part");
     } catch (const std::system_error& error) {
         if (std::ferror(stdout) != 0) return unless_output_is_lost(failure);  // as fmt tells of it
         return report(failure, error.what(), "");

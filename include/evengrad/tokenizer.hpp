@@ -25,6 +25,9 @@ struct TokenizerSpec {
 
     /// Whether tokens stand for text, whose bytes can be counted.
     bool has_text() const { return kind == "byte" || kind == "sentencepiece"; }
+    /// What --tokenizer means it by: "byte", "ids:50257:50256", "sentencepiece:FILE.model", where
+    /// FILE is for the user to know.
+    std::string option() const;
     /// For people: "byte, 257 tokens", "sentencepiece 1f3a..., 8000 tokens", "2 classes (no, yes)".
     std::string describe() const;
 };

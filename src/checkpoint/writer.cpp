@@ -64,6 +64,7 @@ void CheckpointWriter::write() noexcept {
         result_.hint = error.hint();
     } catch (const std::bad_alloc&) {
         result_.problem = "there is not enough memory";
+        result_.hint = "fewer ranks on rank 0's machine, or a smaller model, leave more";
     } catch (const std::exception& error) {
         result_.problem = error.what();
     } catch (...) {

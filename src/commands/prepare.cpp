@@ -1,8 +1,11 @@
 // evengrad prepare: text, JSONL or token files become one prepared file.
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include <fmt/core.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/output_file.hpp"
 #include "base/text.hpp"
@@ -165,6 +168,24 @@ void refuse_to_overwrite(const fs::path& file) {
                     "--overwrite replaces it, or give another --output");
 }
 
+/// Before hours of reading and training.
+void check_folder(const fs::path& output) {
+    const fs::path folder = output.has_parent_path() ? output.parent_path() : fs::path(".");
+    const auto fail = [&](int reason, const std::string& hint) {
+        throw Error(fmt::format("--output {}: files can't be made in {}: {}", output.string(),
+                                folder.string(), std::strerror(reason)),
+                    hint);
+    };
+    std::error_code error;
+    if (const auto status = fs::status(folder, error); !fs::exists(status))
+        fail(error ? error.value() : ENOENT,
+             fmt::format("mkdir -p {} makes it, or give another --output", folder.string()));
+    else if (!fs::is_directory(status))
+        fail(ENOTDIR, "give a file in a folder");
+    if (::access(folder.c_str(), W_OK | X_OK) != 0)
+        fail(errno, "change its permissions, or give another --output");
+}
+
 void show_masks(const PreparedStore& store, std::int64_t count) {
     const bool color = output_is_terminal();
     for (std::int64_t d = 0; d < std::min(count, store.documents()); ++d)
@@ -244,6 +265,7 @@ int prepare_command(const Arguments& arguments) {
     check_use(table, options, problems);
     fail_on(problems, "prepare");
     check_inputs(options.inputs);
+    check_folder(options.output);
     if (!options.overwrite) {
         refuse_to_overwrite(options.output);
         if (!options.training.empty()) refuse_to_overwrite(options.model_file());

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/text.hpp"
+#include "data/readers.hpp"
 
 namespace evengrad {
 
@@ -133,6 +134,7 @@ std::string read_recipe_file(const std::string& path, std::vector<std::string>& 
     if (in.bad() || text.size() > most)
         return fails("not a recipe (longer than 1 MiB or unreadable)");
     if (text.find('\0') != std::string::npos) return fails("not a recipe (it has a byte 0)");
+    if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
     return text;
 }
 

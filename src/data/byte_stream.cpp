@@ -133,7 +133,7 @@ ByteStream::ByteStream(const std::filesystem::path& path, Progress progress)
       progress_(std::move(progress)),
       buffer_(std::make_unique_for_overwrite<char[]>(buffer_bytes)) {
     if (name_ == "-") {
-        name_ = "standard input";
+        name_ = standard_input_name;
         descriptor_ = STDIN_FILENO;
         return;
     }

@@ -11,6 +11,9 @@
 
 namespace evengrad {
 
+/// What messages call the file "-".
+inline const std::string standard_input_name = "standard input";
+
 /// Bytes that were read and not consumed yet, at most 1 MiB of them. Every failure names the file.
 ///
 ///     while (in.more()) in.consume(use(in.bytes()));
@@ -30,7 +33,7 @@ class ByteStream {
     ByteStream(const ByteStream&) = delete;
     ByteStream& operator=(const ByteStream&) = delete;
 
-    /// For messages: the path, or "standard input".
+    /// For messages: the path, or standard_input_name.
     const std::string& name() const noexcept { return name_; }
     bool compressed() const noexcept { return gzip_ != nullptr; }
 

@@ -33,7 +33,8 @@ class IdsTokenizer final : public Tokenizer {
                 throw Error(
                     fmt::format("'{}' is not a token of '{}' (0 to {})", word.substr(0, 40),
                                 spec().kind, vocabulary_size() - 1),
-                    "the ids tokenizer reads numbers only; for text, use another --tokenizer");
+                    "an ids tokenizer reads numbers only, such as '3 4 5': turn text into ids "
+                    "with the tokenizer that they are from");
             tokens.push_back(token);
             begin = end;
         }

@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, 8> line_keys = {
     "text", "prompt", "completion", "messages", "input_ids", "labels", "weight", "weights"};
 
 constexpr const char* vocabulary_hint =
-    "say which vocabulary the ids are of: --tokenizer ids:VOCABULARY:END_OF_TEXT";
+    "say which vocabulary the ids are of: --tokenizer ids:VOCABULARY:END_OF_TEXT (evaluate takes "
+    "the checkpoint's)";
 
 [[noreturn]] void fail(std::string what, std::string hint = {}, std::size_t byte = 0) {
     throw JsonlProblem{byte, std::move(what), std::move(hint)};
@@ -76,7 +77,13 @@ class LineHandler final : public nlohmann::json_sax<json> {
     bool binary(binary_t&) override { refuse("binary"); }
     bool number_integer(number_integer_t value) override { return number(value); }
     bool number_unsigned(number_unsigned_t value) override { return number(value); }
-    bool number_float(number_float_t value, const string_t&) override { return number(value); }
+    bool number_float(number_float_t value, const string_t& text) override {
+        // A whole number with more digits than the parser's integers hold comes here, too.
+        if (in_array_ && (array_ == "input_ids" || array_ == "labels") &&
+            text.find_first_of(".eE") == std::string::npos)
+            fail_not_in_vocabulary(shorten(text, 60));
+        return number(value);
+    }
 
     bool string(string_t& value) override {
         if (in_array_ || !in_line_) refuse("a string");
@@ -193,6 +200,12 @@ class LineHandler final : public nlohmann::json_sax<json> {
         fail(fmt::format("{} is {}, not {}", place(), what, wanted));
     }
 
+    [[noreturn]] void fail_not_in_vocabulary(const std::string& id) const {
+        fail(fmt::format("{} is {}, not in the vocabulary (0 to {})", place(), id,
+                         vocabulary_size_ - 1),
+             vocabulary_hint);
+    }
+
     std::string_view known_role(const std::string& name) const {
         const auto found = std::find(roles.begin(), roles.end(), name);
         if (found == roles.end())
@@ -232,9 +245,7 @@ class LineHandler final : public nlohmann::json_sax<json> {
         } else {
             if (array_ == "labels" && std::cmp_equal(value, no_label)) return no_label;
             if (std::cmp_less(value, 0) || std::cmp_greater_equal(value, vocabulary_size_))
-                fail(fmt::format("{} is {}, not in the vocabulary (0 to {})", place(), value,
-                                 vocabulary_size_ - 1),
-                     vocabulary_hint);
+                fail_not_in_vocabulary(std::to_string(value));
             return static_cast<std::int32_t>(value);
         }
     }

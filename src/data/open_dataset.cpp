@@ -13,10 +13,16 @@ bool is_prepared(const std::string& path) {
     return path.ends_with(".h5");
 }
 
+/// For a file that is neither prepared nor read raw. Nobody here has a --format.
+constexpr const char* unknown_data_hint =
+    "known are .h5 (what evengrad prepare writes), .txt (text), .jsonl (one JSON object a line) "
+    "and .bin (token ids), the last three also with .gz behind; tables are for train --model mlp";
+
 std::shared_ptr<const TokenStore> read_into_memory(
     const std::string& path, const std::shared_ptr<const Tokenizer>& tokenizer) {
     MemorySink sink;
-    read_documents(path, {}, *tokenizer, sink);
+    const InputFormat format = format_of(path, InputFormat::automatic, unknown_data_hint);
+    read_documents(path, {.format = format}, *tokenizer, sink);
     return std::make_shared<const MemoryStore>(std::move(sink.documents), tokenizer);
 }
 
@@ -45,9 +51,9 @@ Dataset open_dataset(const std::vector<std::string>& files,
             fmt::format("{} was prepared with another tokenizer ({}) than is asked for ({})",
                         parts.front().name(), parts.front().store().tokenizer()->spec().describe(),
                         tokenizer->spec().describe()),
-            "leave --tokenizer out, or prepare the file again with this one; raw files are read "
-            "with "
-            "any");
+            // Asked for by an option, by the training data or by a checkpoint.
+            "prepare the file again with the tokenizer asked for, or give raw files, which are "
+            "read with any; where --tokenizer asked for it, leaving that out takes the file's");
     return Dataset(std::move(parts), std::move(named.shares));
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/digest.hpp"
 #include "base/replace.hpp"
+#include "data/byte_stream.hpp"
 #include "data/document_sink.hpp"
 #include "data/tokenizer_note.hpp"
 #include "hdf5/nexus.hpp"
@@ -204,10 +205,10 @@ void PreparedStore::fail_damaged(std::int64_t begin, std::int64_t end,
         fmt::format("{}: tokens {} to {} (piece {}): {}", name_, begin, end - 1,
                     begin / piece_tokens, what),
         fmt::format("the file is damaged or was changed; prepare it again: evengrad prepare "
-                    "--input {} --output {} --overwrite",
+                    "--input {} --tokenizer {} --output {} --overwrite",
                     sources_.size() <= 4 ? fmt::format("{}", fmt::join(sources_, " "))
                                          : sources_.front() + " ...",
-                    name_));
+                    tokenizer_->spec().option(), name_));
 }
 
 void PreparedStore::read_bytes(std::uint64_t offset, std::span<std::byte> bytes) const {
@@ -315,8 +316,10 @@ std::string PreparedStore::place(std::int64_t document) const {
     const auto next = std::upper_bound(first_documents_.begin(), first_documents_.end(), document);
     const auto source = static_cast<std::size_t>(next - first_documents_.begin()) - 1;
     const std::int64_t line = lines_[static_cast<std::size_t>(document)];
-    if (line > 0) return fmt::format("{} line {}", sources_[source], line);
-    return fmt::format("{} document {}", sources_[source], document - first_documents_[source] + 1);
+    // As ByteStream, and so every reader's message, calls it.
+    const std::string& name = sources_[source] == "-" ? standard_input_name : sources_[source];
+    if (line > 0) return fmt::format("{} line {}", name, line);
+    return fmt::format("{} document {}", name, document - first_documents_[source] + 1);
 }
 
 }  // namespace evengrad

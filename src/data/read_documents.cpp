@@ -4,12 +4,14 @@
 
 namespace evengrad {
 
-InputFormat format_of(const std::filesystem::path& path, InputFormat given) {
+InputFormat format_of(const std::filesystem::path& path, InputFormat given,
+                      const std::string& unknown_hint) {
     if (given != InputFormat::automatic) return given;
     const std::string name = path.string();
     if (name == "-")
         throw UsageError("standard input has no extension that tells its format",
-                         "name it: --format text, jsonl or tokens");
+                         "evengrad prepare reads it (--input - --format text, jsonl or tokens) "
+                         "into a file that can be trained on");
     std::string extension = extension_of(path);
     if (extension == ".gz")
         extension = extension_of(std::filesystem::path(path).replace_extension());
@@ -19,8 +21,7 @@ InputFormat format_of(const std::filesystem::path& path, InputFormat given) {
     const ByteStream readable(path);  // what isn't even a file is refused as that
     throw UsageError(fmt::format("{}: unknown kind of data file{}", name,
                                  extension.empty() ? " (no extension)" : ""),
-                     "known are .txt (text), .jsonl (one JSON object a line) and .bin (token ids), "
-                     "each also with .gz behind; tables are for train --model mlp");
+                     unknown_hint);
 }
 
 void read_documents(const std::filesystem::path& path, const ReadOptions& options,
@@ -30,7 +31,7 @@ void read_documents(const std::filesystem::path& path, const ReadOptions& option
         throw UsageError(
             fmt::format("{}: token ids of another tokenizer, not bytes", path.string()),
             "say which vocabulary they are of: --tokenizer ids:VOCABULARY:END_OF_TEXT; "
-            "GPT-2's is ids:50257:50256");
+            "GPT-2's is ids:50257:50256 (evaluate takes the checkpoint's)");
     ByteStream in(path, options.progress);
     sink.begin_file(path.string());
     if (format == InputFormat::text)

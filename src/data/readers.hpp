@@ -32,9 +32,16 @@ struct ReadOptions {
     ByteStream::Progress progress = {};
 };
 
-/// What a file is: `given`, unless that leaves it to the file's name. @throws UsageError when it
-/// can't be told; Error when there is no such file, or a folder.
-InputFormat format_of(const std::filesystem::path& path, InputFormat given);
+/// What to do about an unknown kind of file: prepare's inputs, which have a --format.
+inline constexpr const char* unknown_input_hint =
+    "known are .txt (text), .jsonl (one JSON object a line) and .bin (token ids), each also with "
+    ".gz behind; --format says what a file of another name is; tables are for train --model mlp, "
+    "as they are";
+
+/// What a file is: `given`, unless that leaves it to the file's name. @throws UsageError, with
+/// `unknown_hint`, when it can't be told; Error when there is no such file, or a folder.
+InputFormat format_of(const std::filesystem::path& path, InputFormat given,
+                      const std::string& unknown_hint = unknown_input_hint);
 
 /// Reads one file ("-": standard input, whose format must be given) into `sink`, in bounded memory:
 /// a JSONL line may have 64 MiB, nothing else is held. data/README.md describes the formats.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -10,6 +11,7 @@
 
 #include <sentencepiece_trainer.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,6 +89,12 @@ std::string read_all(int descriptor) {
     }
 }
 
+/// Has the calling child end when its parent does: nobody would read what it makes.
+void end_with_parent(pid_t parent) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);  // it was gone before that
+}
+
 [[noreturn]] void child(const SentencePieceTraining& training, std::vector<std::string> lines,
                         int result, int words) {
     ::dup2(words, STDERR_FILENO);
@@ -114,10 +122,18 @@ std::string last_line(const std::string& text) {
     const std::string option =
         fmt::format("--train-tokenizer {}:{}", training.kind, training.vocabulary);
     std::smatch found;
-    if (std::regex_search(reason, found, std::regex("value <= (\\d+)")))
+    if (std::regex_search(reason, found, std::regex("value <= (\\d+)"))) {
+        const std::string most = found[1].str();
+        std::int32_t tokens = 0;  // stays 0 for what is no such number
+        std::from_chars(most.data(), most.data() + most.size(), tokens);
         throw Error(
-            fmt::format("{}: the text gives {} tokens only", option, found[1].str()),
-            fmt::format("--train-tokenizer {}:{}, or more text", training.kind, found[1].str()));
+            fmt::format("{}: the text gives {} tokens only", option, most),
+            tokens >= smallest_training
+                ? fmt::format("--train-tokenizer {}:{}, or more text", training.kind, most)
+                : fmt::format("a trained vocabulary has at least {} tokens: give more text, or "
+                              "--tokenizer byte, which needs no training",
+                              smallest_training));
+    }
     if (std::regex_search(reason, found, std::regex("required_chars\\. (\\d+) vs (\\d+)")))
         throw Error(fmt::format("{}: the text's characters and the 256 bytes need {} tokens alone",
                                 option, found[2].str()),
@@ -204,11 +220,13 @@ std::string train_sentencepiece(const SentencePieceTraining& training,
         throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)),
                     "--tokenizer byte needs no training");
     std::fflush(nullptr);  // else the child, when it exits, writes what is buffered here
+    const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
     if (pid < 0)
         throw Error(fmt::format("cannot train a tokenizer: {}", std::strerror(errno)),
                     "--tokenizer byte needs no training");
     if (pid == 0) {
+        end_with_parent(parent);
         ::close(result[0]);
         child(training, std::move(lines), result[1], words);
     }

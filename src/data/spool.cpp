@@ -22,7 +22,7 @@ constexpr std::size_t spool_bytes = std::size_t{1} << 18;
                             std::strerror(reason)),
                 reason == ENOSPC || reason == EDQUOT
                     ? "free some disk space; twice the size of the result is needed"
-                    : "");
+                    : "check that the folder is there and can be written in");
 }
 
 int open_unnamed(const std::filesystem::path& target) {

@@ -69,6 +69,11 @@ TokenizerSpec parse_ids(std::string_view numbers) {
 
 }  // namespace
 
+std::string TokenizerSpec::option() const {
+    if (kind == "ids") return fmt::format("ids:{}:{}", vocabulary_size, end_of_text);
+    return kind == "sentencepiece" ? "sentencepiece:FILE.model" : kind;
+}
+
 std::string TokenizerSpec::describe() const {
     if (kind == "values") return "values";
     if (kind == "classes") {

@@ -100,12 +100,12 @@ std::string describe(const Place& place) {
     return file + ": " + path;
 }
 
-void fail(const char* call, const Place& place) {
+void fail(const char* call, const Place& place, const char* otherwise) {
     // The stack first: the calls that find the names below would clear it.
     Reasons reasons;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, add_reason, &reasons);
     H5Eclear2(H5E_DEFAULT);
-    std::string hint;
+    std::string hint = otherwise;
     if (reasons.all.find("truncated file") != std::string::npos)
         hint = "the file was cut off while it was written or copied; use an earlier one";
     else if (reasons.all.find("No space left") != std::string::npos)

@@ -32,14 +32,15 @@ std::string path_of(hid_t id);
 /// "FILE: /path/of/object"
 std::string describe(const Place& place);
 
-/// Throws Error with the place, the call and the library's own stack of messages.
-[[noreturn]] void fail(const char* call, const Place& place);
+/// Throws Error with the place, the call and the library's own stack of messages. `hint`: where
+/// those messages don't tell a better one.
+[[noreturn]] void fail(const char* call, const Place& place, const char* hint = "");
 
 /// The result of a call, which signals failure by a negative value. Nothing may close an id between
 /// the call and its check: every call clears the stack of reasons.
 template <class Result>
-Result check(Result result, const char* call, const Place& place) {
-    if (result < 0) fail(call, place);
+Result check(Result result, const char* call, const Place& place, const char* hint = "") {
+    if (result < 0) fail(call, place, hint);
     return result;
 }
 

@@ -60,7 +60,9 @@ File File::open(const std::filesystem::path& path) {
                     "give a file that evengrad wrote, and check that it was copied whole");
     const PropertyHandle access = access_properties();
     const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id());
-    return File(path, FileHandle(check(file, "H5Fopen", place)));
+    return File(path, FileHandle(check(file, "H5Fopen", place,
+                                       "the file is damaged: copy or prepare it again, or "
+                                       "use an earlier checkpoint")));
 }
 
 Group File::root() const {

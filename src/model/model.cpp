@@ -1,11 +1,13 @@
 #include "model/model.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include <fmt/format.h>
 
 #include "model/gpt.hpp"
 #include "model/mlp.hpp"
+#include <evengrad/error.hpp>
 
 namespace evengrad {
 
@@ -30,7 +32,16 @@ void Model<T>::reserve(const MicroBatchSize& size, bool backward) {
     const std::size_t bytes = scratch_bytes(size, backward);
     if (bytes > arena().capacity()) {
         arena() = Arena();  // the old room goes before the new one comes
-        arena() = Arena(bytes);
+        try {
+            arena() = Arena(bytes);
+        } catch (const std::bad_alloc&) {
+            throw Error(
+                fmt::format("{} bytes ({:.1f} MiB) of memory can't be had: the scratch of a "
+                            "micro-batch of {} tokens or rows",
+                            bytes, static_cast<double>(bytes) / (1 << 20), size.tokens),
+                "fewer ranks a machine, smaller micro-batches, a shorter --seq-length or a smaller "
+                "model need less; train --dry-run shows the memory of each part");
+        }
     }
 }
 template void Model<float>::reserve(const MicroBatchSize&, bool);

@@ -102,7 +102,7 @@ std::map<Key, std::string> lines_of(const TrainingHistory& h, std::int64_t from,
     return lines;
 }
 
-/// "3, 5 to 9"
+/// "step 3", "steps 3, 5 to 9"
 class Ranges {
   public:
     void add(std::int64_t first, std::int64_t last) {
@@ -123,7 +123,8 @@ class Ranges {
             parts.push_back(first == last ? std::to_string(first)
                                           : fmt::format("{} to {}", first, last));
         }
-        return fmt::format("{}", fmt::join(parts, ", "));
+        const bool one = ranges_.size() == 1 && ranges_[0].first == ranges_[0].second;
+        return fmt::format("step{} {}", one ? "" : "s", fmt::join(parts, ", "));
     }
 
   private:
@@ -154,10 +155,9 @@ void cut_back_metrics(const fs::path& path, std::int64_t first_step,
     what += fmt::format("; it was written anew up to step {}", first_step - 1);
     if (!made.empty())
         what += fmt::format(
-            "; what it lacked about steps {} was made from the checkpoint's curves, "
-            "which have no times",
+            "; what it lacked of {} was made from the checkpoint's curves, which have no times",
             made.text());
-    if (!unknown.empty()) what += fmt::format("; of steps {} nothing is known", unknown.text());
+    if (!unknown.empty()) what += fmt::format("; of {} nothing is known", unknown.text());
     std::ifstream in(path, std::ios::binary);
     OutputFile out(path);
     for (const auto& [key, made_line] : lines) {

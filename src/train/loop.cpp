@@ -121,7 +121,8 @@ void Run::begin() {
         snapshot.emplace(s_.table, s_.optimizer.moments());
     }
     if (!config_.resume.empty())
-        saved_.file = restore(trainer_, config_.resume, history_, config_.overrides);
+        saved_.file =
+            restore(trainer_, config_.resume, history_, config_.overrides, config_.options);
     if (in_place && config_.overwrite)
         throw Error(
             fmt::format("--resume {}: --overwrite would replace the run that it goes on with",
@@ -338,15 +339,17 @@ void Run::explain_end(std::int64_t steps_now) const {
                                            s_.steps_done, last_),
                      "a larger --train-iters goes on; the learning rate follows it");
     } else if (stops_early_) {
-        const BestEvaluation best = best_evaluation(history_);
+        const BestEvaluation best = best_evaluation(history_);  // by however little
+        const double delta = config_.early_stop_min_delta;
+        const std::int64_t in_a_row = best_evaluation(history_, delta).since;
         log_info(
-            nothing +
-                fmt::format("stopped early at step {} of {}: {} in a row brought no "
-                            "improvement; the best was {:.4f} nats at step {}",
-                            s_.steps_done, last_,
-                            counted(best_evaluation(history_, config_.early_stop_min_delta).since,
-                                    "evaluation"),
-                            best.loss, best.step),
+            fmt::format(
+                "{}stopped early at step {} of {}: {} in a row brought no improvement{}; the best "
+                "so far was {:.4f} nats at step {}",
+                nothing, s_.steps_done, last_, counted(in_a_row, "evaluation"),
+                delta > 0.0 ? fmt::format(" by more than {} nats (--early-stop-min-delta)", delta)
+                            : "",
+                best.loss, best.step),
             fmt::format("{} is the best checkpoint{}", (config_.save_dir / "best").string(),
                         steps_now == 0 ? "; a larger --early-stop-patience goes on" : ""));
     }

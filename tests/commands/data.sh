@@ -55,12 +55,16 @@ says "Define"
 # Raw files beside prepared ones get their tokenizer.
 succeeds 1 "${job[@]}" --data pieces.h5 --valid-data "$novel"
 refuses 1 0 "other tokens" "sentencepiece" "byte" -- "${job[@]}" --data pieces.h5 pairs.h5
-refuses 1 0 "another tokenizer" "prepare the file again" -- "${job[@]}" --data pieces.h5 --tokenizer byte
+refuses 1 0 "another tokenizer" "prepare the file again" "where --tokenizer asked for it" -- \
+    "${job[@]}" --data pieces.h5 --tokenizer byte
 printf '{"input_ids": [%s, 299], "labels": [-100, %s, 299]}\n' "$(seq -s, 3 40)" "$(seq -s, 4 40)" \
     > ids.jsonl
 succeeds 2 "${job[@]}" --data ids.jsonl --tokenizer ids:300:299
 succeeds 0 generate --checkpoint run --prompt "3 4 5" --max-new-tokens 4
 grep -qE '^3 4 5( [0-9]+)+ *$' out || fail "$last: no ids came out"
+refuses 1 0 "--prompt: 'hello' is not a token of 'ids' (0 to 299)" "numbers only, such as '3 4 5'" -- \
+    generate --checkpoint run --prompt hello
+! grep -q -e --tokenizer err || fail "$last: generate has no --tokenizer"
 
 # --------------------------------------------------------------------------- larger than memory
 # 40 MB more of text are 240 MB more of tokens and weights; the run may not take 40 MB more.
@@ -80,6 +84,7 @@ with open("novel.h5", "r+b") as f:
     f.seek(place)
     f.write(b"\x01")
 PYTHON
-refuses 1 2 "novel.h5: tokens 655360 to 720895 (piece 10)" "checksum" "prepare it again" -- \
+refuses 1 2 "novel.h5: tokens 655360 to 720895 (piece 10)" "checksum" "prepare it again" \
+    "--tokenizer byte --output novel.h5" -- \
     "${job[@]}" --data novel.h5 --sequences stream --seq-length 64 --global-batch-size 20000
 finish

@@ -25,6 +25,7 @@ ended() {
 succeeds 2 "${job[@]}" --save run --save-interval 7 --keep-last 0
 end=$(ended) || fail "$last: didn't stop early"
 echo "$end"
+grep -qF "brought no improvement; the best so far was" err || fail "$last: $(cat err)"
 reference=$(digest_of run)
 best=$(losses run | sort -g | head -1 | cut -d' ' -f2)
 lowest=$(losses run | sort -g | head -1 | cut -d' ' -f1)
@@ -33,6 +34,11 @@ lowest=$(losses run | sort -g | head -1 | cut -d' ' -f1)
 [ "$(step_of run/latest)" = "$((best + 6))" ] || fail "the end isn't saved"
 succeeds 3 evaluate --checkpoint run/best --data held.jsonl --json best.json
 grep -qF "\"loss\": $lowest" best.json || fail "the best checkpoint has another loss than $lowest"
+
+# An evaluation that is better by too little is no improvement, and yet the best.
+succeeds 1 "${job[@]}" --save little --early-stop-min-delta 5
+grep -qF "stopped early at step 9 of 300: 2 evaluations in a row brought no improvement by more than 5 nats (--early-stop-min-delta); the best so far was" \
+    err || fail "$last: $(cat err)"
 
 # The best is never deleted, and what was the best before is.
 succeeds 1 "${job[@]}" --save few --keep-last 1

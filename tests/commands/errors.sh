@@ -113,6 +113,10 @@ refuses 2 2 "broken.ini line 1: unknown option --num-layer (--num-layers?)" \
     "${good[@]}" --config broken.ini
 [ ! -e run ] || fail "a refused command line left a folder behind"
 
+# An editor's byte order mark belongs to no option.
+printf '\xef\xbb\xbflog-interval=-1\n' > mark.ini
+refuses_options "--log-interval must be at least 0, not -1" --config mark.ini
+
 # The command line beats the recipe (also where it says the same in another way); of a repeated
 # option the last wins.
 printf 'lr = 0.5 # first\nlr=0.25\nlr-decay-style=constant\nmicro-batch-size=3\n' > fine.ini
@@ -153,7 +157,9 @@ refuses_data 0 bytes.txt "bytes.txt line 2: not valid UTF-8"
 refuses_data 0 half.jsonl "half.jsonl line 2: \"prompt\" without \"completion\""
 refuses 1 2 "none.jsonl: there is no such file" -- "${good[@]}" --valid-data none.jsonl
 # What is wrong whatever the files hold is wrong use.
-refuses_options "table.csv: unknown kind of data file" --data table.csv
+refuses 2 0 "table.csv: unknown kind of data file" ".h5 (what evengrad prepare writes)" \
+    "tables are for train --model mlp" -- "${good[@]}" --data table.csv
+refuses 2 0 "standard input has no extension" "evengrad prepare reads it" -- "${good[@]}" --data -
 refuses_options "a share must be above 0 and at most 1e9" --data "$pairs:0"
 refuses_options "1 of 2 data files have a share" --data "$pairs:2"
 refuses_options "--valid-data: a share means nothing" --valid-data "$pairs:2"
@@ -210,6 +216,8 @@ refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
 refuses 1 2 "--seed is 5 in the checkpoint and 6 here" -- "${good[@]}" --resume --seed 6
 echo '{"text": "other data, other order"}' > other.jsonl
 refuses 1 2 "--data is tokens of digest" -- "${good[@]}" --resume --data other.jsonl
+refuses 1 2 "--valid-fraction is 0 in the checkpoint and 0.1 here" "--data is tokens of digest" \
+    "--override data" -- "${good[@]}" --resume --valid-fraction 0.1
 for ranks in 0 2; do
     refuses 1 $ranks "there is no checkpoint at nothing" -- "${good[@]}" --resume nothing
     refuses 1 $ranks "there is no checkpoint at new" -- "${good[@]}" --resume --save new
@@ -244,7 +252,7 @@ grep -qF 'hint: a larger --train-iters goes on' err || fail "$last: no hint"
 lines=$(wc -l < run/metrics.jsonl)
 sed -i '2s/.*/{"step":/; 3d' run/metrics.jsonl
 succeeds 2 "${good[@]}" --save run --resume --train-iters 5
-grep -qE 'warning: run/metrics.jsonl line 2: not a line of metrics; .* about steps 2 to 3 was' err ||
+grep -qE 'warning: run/metrics.jsonl line 2: not a line of metrics; .* lacked of steps 2 to 3 was' err ||
     fail "$last: $(cat err)"
 [ "$(wc -l < run/metrics.jsonl)" = $((lines + 1)) ] || fail "$last: $(cat run/metrics.jsonl)"
 succeeds 2 "${good[@]}" --save run --resume --train-iters 6

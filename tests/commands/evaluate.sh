@@ -44,7 +44,8 @@ succeeds 2 evaluate --checkpoint run --data held.h5 --json all.json
 [ "$(number loss)" = "$logged" ] || fail "prepared: loss $(number loss), not $logged"
 echo '{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}' > ids.jsonl
 succeeds 0 prepare --input ids.jsonl --output ids.h5 --tokenizer ids:100:0
-refuses 1 2 ids.h5 "another tokenizer" -- evaluate --checkpoint run --data ids.h5
+refuses 1 2 ids.h5 "another tokenizer" "prepare the file again with the tokenizer asked for" -- \
+    evaluate --checkpoint run --data ids.h5
 
 echo '{"text": "no loss at all", "weight": 0}' > masked.jsonl
 cp first.json kept.json

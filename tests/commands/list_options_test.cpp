@@ -61,5 +61,18 @@ TEST(Lists, OfTheCommandLineReplaceTheRecipes) {
     EXPECT_EQ(both.inputs, (std::vector<std::string>{"c"}));
 }
 
+TEST(Recipes, AByteOrderMarkIsDropped) {
+    const ScratchFolder folder;
+    test::write_bytes(folder / "r.ini", "\xEF\xBB\xBFnumber=1\r\ninput=a\r\n");
+    Lists recipe;
+    recipe.parse({}, folder / "r.ini");
+    EXPECT_EQ(recipe.problems, std::vector<std::string>{});
+    EXPECT_EQ(recipe.number, 1);
+    test::write_bytes(folder / "r.ini", "number=1\n\xEF\xBB\xBFnumber=2\n");
+    Lists inside;
+    inside.parse({}, folder / "r.ini");
+    EXPECT_EQ(inside.problems.size(), 1U) << "at the beginning only";
+}
+
 }  // namespace
 }  // namespace evengrad

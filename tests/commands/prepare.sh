@@ -74,6 +74,10 @@ same llmc.h5 nanogpt.h5
 prepares masks.h5 "<end>[plain<end>]" "<end>2+2=[4<end>]" "hello" "<end>[light<end>]*0.25" \
     "in [brackets]" "mixed.jsonl line 4, 7 tokens" -- --input mixed.jsonl --show-masks 9
 [ "$(grep -c '^--- ' out)" = 4 ] || fail "$last: not every document is shown once"
+last="--show-masks of standard input"
+"$evengrad" prepare --input - --format jsonl --output piped.h5 --show-masks 1 < mixed.jsonl > out 2> err ||
+    fail "$last: $(cat err)"
+says "--- standard input line 1, "
 if command -v script > /dev/null; then
     script -qc "'$evengrad' prepare --input mixed.jsonl --output term.h5 --show-masks 2" /dev/null \
         > out 2> err < /dev/null
@@ -129,13 +133,18 @@ for folder in folder folder.txt; do
 done
 refuses_prepare 2 "a vocabulary must be between 512 and 1000000" --input text.txt --output no.h5 \
     --train-tokenizer bpe:511
-refuses_prepare 1 "none/x.h5: No such file or directory" --input text.txt --output none/x.h5
+refuses 1 0 "--output none/x.h5: files can't be made in none: No such file" "mkdir -p none" -- \
+    prepare --input text.txt --output none/x.h5 --train-tokenizer bpe:2000
+refuses_prepare 1 "text.txt/x.h5: files can't be made in text.txt: Not a directory" \
+    --input text.txt --output text.txt/x.h5
 refuses_prepare 2 "no such tokenizer" --input text.txt --output no.h5 --tokenizer words
 refuses_prepare 1 "there is no such file" --input text.txt --output no.h5 \
     --tokenizer sentencepiece:none.model
 refuses_prepare 1 "not a SentencePiece model" --input text.txt --output no.h5 \
     --tokenizer sentencepiece:text.txt
 refuses_prepare 1 "the text gives" --input "$pairs" --output no.h5 --train-tokenizer bpe:900000
+refuses 1 0 "the text gives 327 tokens only" "or --tokenizer byte" -- prepare \
+    --input text.txt --output no.h5 --train-tokenizer bpe:8000
 refuses_prepare 1 "the text gives 281 tokens only" --input text.txt --output no.h5 --train-tokenizer unigram:1000
 printf '{"text": "one"}\n{"text": "two"\n' > broken.jsonl
 refuses_prepare 1 "broken.jsonl line 2, byte" --input text.txt broken.jsonl --output no.h5
@@ -191,4 +200,18 @@ for tokenizer in "--tokenizer byte" "--train-tokenizer bpe:4000"; do
     [ "${said%.*}" -lt 200 ] || fail "$tokenizer: says it took $said MB"
     echo "$tokenizer: $memory MB; $(tail -1 out)"
 done
+
+# The process that trains ends with the one that it trains for, even when it can do nothing itself.
+last="prepare --train-tokenizer, ended while it trains"
+"$evengrad" prepare --input large.txt --output ended.h5 --train-tokenizer unigram:32000 > out 2> err &
+parent=$!
+child_of_parent() { child=$(cat "/proc/$parent/task/$parent/children") && [ -n "$child" ]; }
+if until_true child_of_parent; then
+    child=${child% }
+    kill -STOP "$child"
+    kill -TERM $parent
+    wait $parent 2> err
+    is_gone() { ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$child/status" 2> /dev/null; }
+    until_true is_gone || kill -KILL "$child"
+fi
 finish

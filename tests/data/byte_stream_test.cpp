@@ -7,7 +7,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "hdf5/scratch_folder.hpp"
 #include "reading.hpp"
+#include <evengrad/dataset.hpp>
 
 namespace evengrad::test {
 namespace {
@@ -166,11 +168,14 @@ TEST_F(Streams, StandardInputNamesItselfAndWantsAFormat) {
         const StandardInput input(open(write("input", bytes).c_str(), O_RDONLY));
         return error_of("-", *bytes_, options);
     };
+    const auto from_hint = [&](const std::string& bytes) { return from(bytes, {}).hint(); };
     EXPECT_STREQ(from("{}\n", {.format = InputFormat::jsonl}).what(),
                  "standard input line 1: the object has no keys");
     EXPECT_STREQ(from("", {.format = InputFormat::text}).what(),
                  "standard input: the file is empty");
     EXPECT_STREQ(from("a", {}).what(), "standard input has no extension that tells its format");
+    // Of all verbs prepare alone reads it, and checks --format itself.
+    EXPECT_NE(from_hint("a").find("evengrad prepare reads it"), std::string::npos);
     const Error error = from(gzip("a"), {.format = InputFormat::text});
     EXPECT_STREQ(error.what(),
                  "standard input line 1: not valid UTF-8 at byte offset 1 of the file");
@@ -200,8 +205,13 @@ TEST_F(Streams, FormatsAreToldByExtensionOrGiven) {
     for (const char* name : {"data.csv", "data", "data.json", "data.gz", "data.txt.bz2", ".txt"}) {
         const Error error = error_of(write(name, "a"), *bytes_);
         EXPECT_NE(std::string(error.what()).find("unknown kind of data file"), std::string::npos);
-        for (const char* known : {".txt", ".jsonl", ".bin", ".gz"})
+        for (const char* known : {".txt", ".jsonl", ".bin", ".gz", "--format"})
             EXPECT_NE(error.hint().find(known), std::string::npos);
+        // What is trained on may be prepared, and there is no --format.
+        const std::string hint = hint_of([&] { open_dataset({write(name, "a").string()}); });
+        for (const char* known : {".h5", ".txt", ".jsonl", ".bin", ".gz", "--model mlp"})
+            EXPECT_NE(hint.find(known), std::string::npos) << hint;
+        EXPECT_EQ(hint.find("--format"), std::string::npos) << hint;
         EXPECT_EQ(texts_of(read(write(name, std::string(name).ends_with("gz") ? gzip("a") : "a"),
                                 *bytes_, {.format = InputFormat::text})
                                .documents),

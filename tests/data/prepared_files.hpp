@@ -44,8 +44,9 @@ inline Content write_documents(const fs::path& path,
         if (d == 0) writer.begin_file("a.jsonl");
         if (d == documents / 2) writer.begin_file("-");
         writer.begin_document(second ? 0 : 3 * d + 1);
-        content.places.push_back(second ? fmt::format("- document {}", d - documents / 2 + 1)
-                                        : fmt::format("a.jsonl line {}", 3 * d + 1));
+        content.places.push_back(
+            second ? fmt::format("standard input document {}", d - documents / 2 + 1)
+                   : fmt::format("a.jsonl line {}", 3 * d + 1));
         add({tokenizer->end_of_text()}, 0.0F);
         for (unsigned parts = static_cast<unsigned>(random() % 4); parts-- > 0;) {
             const double length = std::pow(static_cast<double>(longest),

@@ -166,6 +166,21 @@ TEST_F(HostilePrepared, AFlippedBitIsFoundInItsPiece) {
     EXPECT_NO_THROW(store.read(65'536, tokens, {})) << "other pieces are good";
 }
 
+TEST_F(HostilePrepared, WhoPreparesADamagedFileAgainIsToldItsTokenizer) {
+    const auto hint = [&](const TokenizerSpec& spec) {
+        write_documents(folder_ / "damaged.h5", make_tokenizer(spec), 2, 30);
+        python(fmt::format("h5py.File('{}', 'r+')['tokens'][1] ^= 1",
+                           (folder_ / "damaged.h5").string()));
+        return hint_of([&] {
+            std::vector<std::int32_t> tokens(2);
+            PreparedStore((folder_ / "damaged.h5").string()).read(0, tokens, {});
+        });
+    };
+    EXPECT_TRUE(contains(hint({}), {"--input a.jsonl - --tokenizer byte --output "}));
+    EXPECT_TRUE(contains(hint({"ids", 300, 299, ""}), {"--tokenizer ids:300:299 "}));
+    EXPECT_EQ((TokenizerSpec{"sentencepiece", 600, 1, "..."}).option(), "sentencepiece:FILE.model");
+}
+
 TEST_F(HostilePrepared, CutAndChangedFilesAreErrors) {
     const std::string good = bytes_of(file_);
     for (const std::size_t size :

@@ -163,6 +163,19 @@ TEST(Trained, TooMuchAndTooLittleAreSaidClearly) {
     };
     EXPECT_NE(said("bpe:20000", moby_dick(20'000)).find("bpe:20000: the text gives "),
               std::string::npos);
+    // What is proposed instead can be asked for.
+    const auto hint = [](const std::string& option, const std::string& text) {
+        return hint_of([&] { trained(option, text); });
+    };
+    const std::string proposed = hint("bpe:20000", moby_dick(20'000));
+    ASSERT_TRUE(proposed.starts_with("--train-tokenizer bpe:")) << proposed;
+    const std::size_t option = proposed.find("bpe:");
+    EXPECT_NO_THROW(
+        trained(proposed.substr(option, proposed.find(',') - option), moby_dick(20'000)));
+    const std::string little = hint("bpe:8000", "Call me Ishmael.\nSome years ago\n");
+    EXPECT_NE(little.find("at least 512 tokens: give more text, or --tokenizer byte"),
+              std::string::npos)
+        << little;
     EXPECT_NE(said("unigram:20000", moby_dick(20'000)).find("unigram:20000: "), std::string::npos);
     std::string chinese;
     for (unsigned c = 0x4E00; c < 0x5400; ++c)

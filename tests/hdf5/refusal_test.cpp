@@ -12,6 +12,7 @@ namespace {
 
 using test::bytes_of;
 using test::contains;
+using test::hint_of;
 using test::message_of;
 using test::ScratchFolder;
 using test::write_bytes;
@@ -298,6 +299,14 @@ TEST(HdfRefusal, DamagedFiles) {
         const File file = File::open(folder / "b.h5");
         EXPECT_TRUE(contains(message_of<Error>([&] { file.root().open_dataset("plain"); }),
                              {"b.h5: /plain: H5Lexists failed: wrong B-tree signature"}));
+    }
+    {
+        std::string damaged = bytes;  // the superblock's version of the free space
+        damaged[9] = static_cast<char>(damaged[9] ^ 1);
+        write_bytes(folder / "s.h5", damaged);
+        const auto open = [&] { File::open(folder / "s.h5"); };
+        EXPECT_TRUE(contains(message_of<Error>(open), {"s.h5: H5Fopen failed: bad free space"}));
+        EXPECT_TRUE(contains(hint_of(open), {"the file is damaged: copy or prepare"}));
     }
     // The compressed data comes last among the zlib streams (0x78 0x5E: level 4).
     const std::size_t stream = bytes.find("\x78\x5E");

@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <evengrad/error.hpp>
+
 namespace evengrad::test {
 
 class ScratchFolder {
@@ -58,6 +60,18 @@ std::string message_of(Action action) {
         action();
     } catch (const Exception& error) {
         return error.what();
+    }
+    ADD_FAILURE() << "nothing was thrown";
+    return {};
+}
+
+/// What the Error that `action` throws says to do about it.
+template <class Action>
+std::string hint_of(Action action) {
+    try {
+        action();
+    } catch (const Error& error) {
+        return error.hint();
     }
     ADD_FAILURE() << "nothing was thrown";
     return {};

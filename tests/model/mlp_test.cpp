@@ -312,5 +312,25 @@ TEST(Mlp, ReservedScratchSuffices) {
             }
 }
 
+TEST(Mlp, ScratchThatCannotBeHadIsSaidInBytes) {
+#if defined(__SANITIZE_ADDRESS__)
+    GTEST_SKIP() << "the sanitizer ends the process instead";
+#endif
+    const MlpConfig config = small_mlp();
+    const ParameterTable table(config);
+    Mlp<float> mlp(config, table);
+    const MicroBatchSize huge{Index{1} << 42, 1, 1};
+    const std::string bytes = std::to_string(mlp.scratch_bytes(huge, true));
+    try {
+        mlp.reserve(huge, true);
+        ADD_FAILURE() << "was had";
+    } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find(bytes + " bytes ("), std::string::npos)
+            << error.what();
+        EXPECT_NE(error.hint().find("fewer ranks"), std::string::npos);
+    }
+    EXPECT_EQ(mlp.reserved_bytes(), 0u);
+}
+
 }  // namespace
 }  // namespace evengrad::test

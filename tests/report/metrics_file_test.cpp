@@ -147,7 +147,7 @@ TEST_F(DamagedMetrics, ABrokenLineIsNamedAndMadeFromTheHistory) {
     EXPECT_TRUE(contains(
         said_of(lines_),
         {"warning: ", "metrics.jsonl line 2: not a line of metrics", "written anew up to step 5",
-         "what it lacked about steps 2 was made from the checkpoint's curves"}));
+         "what it lacked of step 2 was made from the checkpoint's curves"}));
     EXPECT_EQ(kept(), "1 2. 3 v3 4 5");
     const json made = metrics_in(folder_)[1];
     EXPECT_EQ(made.at("skipped"), true);
@@ -169,7 +169,8 @@ TEST_F(DamagedMetrics, LinesTwiceOrOutOfOrderAreThereOnce) {
 
 TEST_F(DamagedMetrics, MissingLinesAreMadeAsFarAsTheyAreKnown) {
     const std::vector<std::string> few{lines_[0], lines_[4]};
-    EXPECT_TRUE(contains(said_of(few), {"metrics.jsonl lacks lines", "about steps 2 to 3, 5 was"}));
+    EXPECT_TRUE(
+        contains(said_of(few), {"metrics.jsonl lacks lines", "lacked of steps 2 to 3, 5 was"}));
     EXPECT_EQ(kept(), "1 2. 3. v3 4 5.");
     std::filesystem::remove(file_);
     const auto go_on = [&] {
@@ -177,7 +178,7 @@ TEST_F(DamagedMetrics, MissingLinesAreMadeAsFarAsTheyAreKnown) {
         MetricsFile().on_start(run_.start(6, folder_.path(), folder_ / "step-00000005.h5"));
         return heard.text();
     };
-    EXPECT_TRUE(contains(go_on(), {"metrics.jsonl is missing", "about steps 1 to 5 was"}));
+    EXPECT_TRUE(contains(go_on(), {"metrics.jsonl is missing", "lacked of steps 1 to 5 was"}));
     EXPECT_EQ(kept(), "1. 2. 3. v3 4. 5.");
     run_.history() = {};
     EXPECT_TRUE(contains(said_of(few), {"lacks lines", "of steps 2 to 3, 5 nothing is known"}));
