@@ -313,9 +313,6 @@ TEST(Mlp, ReservedScratchSuffices) {
 }
 
 TEST(Mlp, ScratchThatCannotBeHadIsSaidInBytes) {
-#if defined(__SANITIZE_ADDRESS__)
-    GTEST_SKIP() << "the sanitizer ends the process instead";
-#endif
     const MlpConfig config = small_mlp();
     const ParameterTable table(config);
     Mlp<float> mlp(config, table);
