@@ -96,13 +96,11 @@ RunEnd run_training(Trainer& trainer, const LoopConfig& config, const Dataset* v
 /// @collective Puts the trainer where a checkpoint was, on any number of ranks. Architecture,
 /// optimizer and loss reduction must be the checkpoint's, and overridable_options unless named in
 /// `overrides`; rank 0 reads, and its arguments count. Of a folder it is the newest checkpoint that
-/// is sound (open_checkpoint). `options` is the recipe of the run that goes on, if it has one: it
-/// tells why data differ. Returns the file, on rank 0. @throws Error naming both values where they
-/// differ.
+/// is sound (open_checkpoint). Returns the file, on rank 0. @throws Error naming both values where
+/// they differ.
 std::filesystem::path restore(Trainer& trainer, const std::filesystem::path& checkpoint,
                               TrainingHistory& history,
-                              const std::vector<std::string>& overrides = {},
-                              const std::string& options = {});
+                              const std::vector<std::string>& overrides = {});
 
 /// @collective Saves to save_dir/step-NNNNNNNN.h5 and moves the `latest` link. Returns the file.
 /// @throws Error on rank 0 when it can't be written.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -35,8 +36,10 @@ class ResumeNotes final : public Observer {
     const TrainOptions& options_;
 };
 
-/// The initial weights can't be others than those that a run began with: they aren't made again.
-void check_initialization(const TrainOptions& options) {
+/// What only the options of the run that is resumed tell: initial weights can't be others than
+/// those it began with, as they aren't made again; other data are told from their digest, but not
+/// why.
+void check_resumed_options(const TrainOptions& options, const Dataset& data) {
     CheckpointInfo info;
     try {
         info = read_checkpoint_info(find_checkpoint(options.loop.resume));
@@ -53,6 +56,16 @@ void check_initialization(const TrainOptions& options) {
         throw Error(fmt::format("--resume {}: linear layers began as {} and not as {}",
                                 info.path.string(), made, asked),
                     "give the --init options of the run that is resumed");
+    const auto& overrides = options.loop.overrides;
+    if (before.valid_fraction != options.valid_fraction &&
+        data.digest() != info.state.data_digest &&
+        std::find(overrides.begin(), overrides.end(), "data") == overrides.end())
+        throw Error(
+            fmt::format("--resume {}: --valid-fraction is {} in the checkpoint and {} here, "
+                        "which leaves other data to train on",
+                        info.path.string(), before.valid_fraction, options.valid_fraction),
+            "give that of the run that is resumed, or say that it may change: --override "
+            "data");
 }
 
 }  // namespace
@@ -90,7 +103,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
             fmt::print("{}", options.table.recipe());
         } else {
             data = options.open_data();
-            if (!options.loop.resume.empty()) check_initialization(options);
+            if (!options.loop.resume.empty()) check_resumed_options(options, data.data);
         }
     }
     if (!options.share(world, data, !options.help && !options.print_config)) return 0;

@@ -36,8 +36,8 @@ Session::Session(int& argc, char**& argv) {
     mpi::check(MPI_Initialized(&initialized), "MPI_Initialized", -1);
     if (initialized != 0) throw Error("MPI was started before evengrad's session");
 
-    // A process that mpirun didn't start would start a daemon of Open MPI's, for processes of its own:
-    // half of the time until it begins. (Others than Open MPI don't read it.)
+    // A process that mpirun didn't start would start a daemon of Open MPI's, for processes of its
+    // own: half of the time until it begins. (Others than Open MPI don't read it.)
     ::setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
     int provided = 0;
     mpi::check(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread",

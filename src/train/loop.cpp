@@ -121,8 +121,7 @@ void Run::begin() {
         snapshot.emplace(s_.table, s_.optimizer.moments());
     }
     if (!config_.resume.empty())
-        saved_.file =
-            restore(trainer_, config_.resume, history_, config_.overrides, config_.options);
+        saved_.file = restore(trainer_, config_.resume, history_, config_.overrides);
     if (in_place && config_.overwrite)
         throw Error(
             fmt::format("--resume {}: --overwrite would replace the run that it goes on with",

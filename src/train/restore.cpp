@@ -11,7 +11,7 @@ namespace evengrad {
 namespace fs = std::filesystem;
 
 fs::path restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& history,
-                 const std::vector<std::string>& overrides, const std::string& options) {
+                 const std::vector<std::string>& overrides) {
     Trainer::State& s = trainer.state();
     const Communicator& world = s.topology.world();
     CheckpointState state;
@@ -19,9 +19,7 @@ fs::path restore(Trainer& trainer, const fs::path& checkpoint, TrainingHistory& 
     if (s.is_root()) {
         const CheckpointInfo info = open_checkpoint(checkpoint, log_warning);
         file = info.path;
-        CheckpointState here = s.checkpoint_state();
-        here.options = options;
-        check_resume(info, s.config, here, overrides);
+        check_resume(info, s.config, s.checkpoint_state(), overrides);
         if (info.state.step > s.config.schedule.train_iters)
             throw Error(
                 fmt::format("--resume {}: the checkpoint is at step {}, beyond --train-iters "

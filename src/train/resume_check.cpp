@@ -7,7 +7,6 @@
 #include "base/log.hpp"
 #include "checkpoint/schema.hpp"
 #include "optimizer/kinds.hpp"
-#include "train/split_change.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/loop.hpp>
 
@@ -82,9 +81,6 @@ void check_resume(const CheckpointInfo& checkpoint, const TrainConfig& config,
             problems.push_back(
                 fmt::format("--override {}: it is {} in the checkpoint, too", name, first));
         if (!same && !named) {
-            if (const std::string split = split_change(checkpoint.state.options, here.options);
-                name == std::string("data") && !split.empty())
-                problems.push_back(split);
             must_be_same(fmt::format("--{}", name), first, second, problems);
             changed.emplace_back(name);
         }

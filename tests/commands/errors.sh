@@ -216,7 +216,7 @@ refuses 1 0 "the optimizer is adamw in the checkpoint and sgd here" -- \
 refuses 1 2 "--seed is 5 in the checkpoint and 6 here" -- "${good[@]}" --resume --seed 6
 echo '{"text": "other data, other order"}' > other.jsonl
 refuses 1 2 "--data is tokens of digest" -- "${good[@]}" --resume --data other.jsonl
-refuses 1 2 "--valid-fraction is 0 in the checkpoint and 0.1 here" "--data is tokens of digest" \
+refuses 1 2 "--valid-fraction is 0 in the checkpoint and 0.1 here, which leaves other data to train on" \
     "--override data" -- "${good[@]}" --resume --valid-fraction 0.1
 for ranks in 0 2; do
     refuses 1 $ranks "there is no checkpoint at nothing" -- "${good[@]}" --resume nothing

@@ -112,21 +112,6 @@ TEST(ResumeCheck, R20_WhatDecidesTheResultIsRefusedNamingBothValuesUnlessOverrid
               "evengrad: warning: --override seed: it was 5 up to step 40 and is 6 now\n");
 }
 
-TEST(ResumeCheck, AnotherFractionHeldOutIsNamedWhereItChangesTheData) {
-    const char* const fraction = "--valid-fraction is 0.1 in the checkpoint and 0 here";
-    Resume resume;
-    resume.checkpoint.state.options = "data=a.txt\nvalid-fraction=0.1   # hold out\nsave=run\n";
-    resume.here.options = "data=a.txt\n# valid-fraction=\n";
-    resume.check();  // the same tokens all the same
-    resume.here.data_digest = "bbbb";
-    EXPECT_TRUE(contains(resume.refusal(),
-                         {fraction, "; --data is tokens of digest aaaa in", "--override data"}));
-    resume.here.options = resume.checkpoint.state.options;
-    EXPECT_EQ(resume.refusal().find("--valid-fraction"), std::string::npos);
-    resume.here.options = "";
-    EXPECT_EQ(resume.refusal().find("--valid-fraction"), std::string::npos) << "not known";
-}
-
 TEST(ResumeCheck, AnOverrideOfWhatIsTheSameIsAMistake) {
     Resume resume;
     EXPECT_TRUE(contains(resume.refusal({"seed"}),
