@@ -87,7 +87,7 @@ MachineSummary prepare_machine() {
 int train_command(const Communicator& world, const Arguments& arguments) {
     // From the start: what is asked while data are read counts, too. (But what only looks ahead has
     // nothing to finish, and ends at once.)
-    std::optional<StopSignals> signals(std::in_place);
+    StopSignals signals;
     MachineSummary machine = prepare_machine();
     const bool root = world.rank() == 0;
 
@@ -96,7 +96,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
     RunData data;
     if (root) {
         options.parse(arguments);
-        if (options.dry_run) signals.reset();
+        if (options.dry_run) signals.end_at_once();
         if (options.help) {
             fmt::print("{}", options.table.help());
         } else if (options.print_config) {
@@ -110,7 +110,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
 
     const Dataset* valid = data.valid ? &*data.valid : nullptr;
     if (options.dry_run) {
-        signals.reset();
+        signals.end_at_once();
         const DryRun run =
             look_ahead(world, options.train, options.loop, root ? &data.data : nullptr, valid);
         if (root) fmt::print("{}", dry_run_text(run));
@@ -137,7 +137,7 @@ int train_command(const Communicator& world, const Arguments& arguments) {
         observers.push_back(
             &progress.emplace(stdout, output_is_terminal(), options.log_interval, machine));
     const RunEnd end = run_training(trainer, options.loop, valid, observers);
-    signals->ignore_for_good();
+    signals.ignore_for_good();
     if (end.stopped_by.empty()) return 0;
     if (root)
         log_warning(

@@ -52,10 +52,19 @@ StopSignals::~StopSignals() {
     first_signal = 0;
 }
 
+void StopSignals::end_at_once() {
+    set_for_good(SIG_DFL);
+    if (first_signal != 0) ::raise(first_signal);
+}
+
 void StopSignals::ignore_for_good() {
+    set_for_good(SIG_IGN);
+}
+
+void StopSignals::set_for_good(void (*handler)(int)) {
     for (int i = 0; i < handled - 1; ++i) {
         before_[i] = {};
-        before_[i].sa_handler = SIG_IGN;
+        before_[i].sa_handler = handler;
         sigaction(asking[i], &before_[i], nullptr);
     }
 }

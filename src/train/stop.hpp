@@ -20,12 +20,18 @@ class StopSignals {
     StopSignals(const StopSignals&) = delete;
     StopSignals& operator=(const StopSignals&) = delete;
 
+    /// What was asked so far, and from now on, ends the process at once: for who has nothing to
+    /// finish. (Not what the handlers of before do: Open MPI's swallows SIGUSR1.)
+    void end_at_once();
+
     /// From now on the three are ignored, also afterwards: the process ends, and with its own exit
     /// code. (Who asks may ask again; srun -K1 sends SIGTERM to all other ranks when the first has
     /// ended with one.)
     void ignore_for_good();
 
   private:
+    void set_for_good(void (*handler)(int));
+
     static constexpr int handled = 4;
     struct sigaction before_[handled] {};
 };

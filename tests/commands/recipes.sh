@@ -40,7 +40,7 @@ cp out resumed.ini
 succeeds 1 train --config resumed.ini --save fourth
 [ "$(digest_of fourth)" = "$digest" ] || fail "the recipe of a resumed run gives another run"
 
-# Initial weights: the choice is kept with the run; a resumed run has weights, and chooses none.
+# Initial weights: the choice is kept with the run; a resumed run has weights, and can't choose others.
 succeeds 2 "${run_options[@]}" --save xavier --init xavier --init-distribution uniform
 [ "$(digest_of xavier)" != "$digest" ] || fail "--init xavier changes nothing"
 succeeds 0 inspect xavier --print-config
@@ -50,10 +50,11 @@ done
 ! grep -qE '^init-(fan|bound|constant)=' out || fail "$last: options without a meaning are in it"
 /usr/bin/python3 -c 'import h5py, json; print(json.loads(h5py.File("xavier/latest")["model/config/data"][()])["init"])' |
     grep -qx xavier || fail "not in the model's configuration"
-succeeds 1 "${run_options[@]}" --save again --resume xavier/step-00000002.h5
-[ "$(digest_of again)" = "$(digest_of xavier)" ] || fail "resumed with another --init: another digest"
-grep -qF -e '--init xavier -> gpt2, --init-distribution uniform -> normal' err ||
-    fail "$last: the change isn't said: $(cat err)"
+refuses 1 1 "linear layers began as xavier (uniform, gain paper) and not as gpt2 (std 0.02)" -- \
+    "${run_options[@]}" --save again --resume xavier/step-00000002.h5
+succeeds 1 "${run_options[@]}" --save again --resume xavier/step-00000002.h5 --init xavier \
+    --init-distribution uniform
+[ "$(digest_of again)" = "$(digest_of xavier)" ] || fail "resumed: another digest"
 
 # Texts of a checkpoint that anybody may have made don't move the cursor.
 cp first/latest hostile.h5
