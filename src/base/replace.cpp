@@ -53,15 +53,23 @@ fs::path folder_of(const fs::path& path) {
     return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+/// Whether a path in its canonical folder is in /proc, where links don't name files, but what a
+/// process has open: a file, perhaps, that others write to as well.
+bool is_in_proc(const fs::path& path) {
+    return path.string().starts_with("/proc/");
+}
+
 }  // namespace
 
 fs::path behind_links(fs::path path) {
     constexpr int most_links = 40;  // as many as Linux follows
     std::error_code none;
     for (int i = 0; i < most_links && fs::is_symlink(fs::symlink_status(path, none)); ++i) {
-        const fs::path next = fs::read_symlink(path, none);
+        const fs::path folder = fs::canonical(folder_of(path), none);
         if (none) break;
-        path = path.parent_path() / next;  // which is `next` where that begins at the root
+        path = folder / path.filename();
+        if (is_in_proc(path)) break;
+        path = folder / fs::read_symlink(path, none);  // the link alone where it begins at the root
     }
     return path;
 }
@@ -71,11 +79,7 @@ bool is_stream(const fs::path& path) {
     const fs::file_status status = fs::status(path, none);
     if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status))
         return true;
-    // Links there don't name files, but what a process has open: a file, perhaps, that others write
-    // to as well.
-    const std::string text = path.lexically_normal().string();
-    return text.starts_with("/dev/std") || text.starts_with("/dev/fd/") ||
-           text.starts_with("/proc/");
+    return is_in_proc(behind_links(path));
 }
 
 void refuse_stream(const fs::path& path) {

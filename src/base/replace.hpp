@@ -7,7 +7,8 @@
 
 namespace evengrad {
 
-/// Where what is written to `path` goes: a link leads to what it names, be that there or not.
+/// Where what is written to `path` goes: a link leads to what it names, be that there or not; but
+/// one in /proc, which names what a process has open, is where it ends.
 std::filesystem::path behind_links(std::filesystem::path path);
 
 /// Whether `path` is to be written as it is, since no other file can take its place: a device, a

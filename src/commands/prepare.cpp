@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/output_file.hpp"
+#include "base/replace.hpp"
 #include "base/text.hpp"
 #include "commands/options.hpp"
 #include "commands/verbs.hpp"
@@ -170,7 +171,8 @@ void refuse_to_overwrite(const fs::path& file) {
 
 /// Before hours of reading and training.
 void check_folder(const fs::path& output) {
-    const fs::path folder = output.has_parent_path() ? output.parent_path() : fs::path(".");
+    const fs::path target = behind_links(output);
+    const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
     const auto fail = [&](int reason, const std::string& hint) {
         throw Error(fmt::format("--output {}: files can't be made in {}: {}", output.string(),
                                 folder.string(), std::strerror(reason)),

@@ -10,6 +10,9 @@ namespace evengrad::hdf5 {
 /// A file that is written as TARGET.tmp beside its target and takes the target's name only when it
 /// is complete and on the disk. Whatever happens before, an earlier TARGET stays as it was.
 ///
+/// A link is replaced and not followed: a run's folder may come from anybody. (What users name goes
+/// through behind_links before.) A device or a pipe is refused.
+///
 /// Without `publish()` the destructor removes the temporary file; what a crash left of one is
 /// replaced by the next attempt. One writer per target. @local
 class PublishedFile {

@@ -120,6 +120,12 @@ TEST_F(OutputFiles, ADeviceOrAPipeStaysWhatItIs) {
     for (const char* stream : {"/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/2"})
         EXPECT_TRUE(is_stream(stream)) << stream;
     EXPECT_FALSE(is_stream(folder) || is_stream(target));
+    // A file that this process has open, by whatever name.
+    const int open = ::open(target.c_str(), O_WRONLY | O_CREAT, 0600);
+    const fs::path name = fmt::format("/dev/fd/{}", open), link = folder / "open";
+    fs::create_symlink(name, link);
+    EXPECT_TRUE(is_stream(name) && is_stream(link));
+    ::close(open);
 }
 
 TEST_F(OutputFiles, SayThatADeviceIsFull) {
