@@ -53,28 +53,28 @@ inline testing::AssertionResult contains(const std::string& text,
     return testing::AssertionSuccess();
 }
 
-/// The message of the Exception that `action` must throw.
-template <class Exception, class Action>
-std::string message_of(Action action) {
+/// What `tell` says of the Exception that `action` must throw; "" and a failure when it doesn't.
+template <class Exception, class Action, class Tell>
+std::string told_of(Action& action, Tell tell) {
     try {
         action();
     } catch (const Exception& error) {
-        return error.what();
+        return tell(error);
     }
     ADD_FAILURE() << "nothing was thrown";
     return {};
 }
 
+/// The message of the Exception that `action` must throw.
+template <class Exception, class Action>
+std::string message_of(Action action) {
+    return told_of<Exception>(action, [](const auto& error) { return std::string(error.what()); });
+}
+
 /// What the Error that `action` throws says to do about it.
 template <class Action>
 std::string hint_of(Action action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.hint();
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return {};
+    return told_of<Error>(action, [](const Error& error) { return error.hint(); });
 }
 
 }  // namespace evengrad::test

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/digest.hpp"
+#include "hdf5/scratch_folder.hpp"
 #include "mpi_main.hpp"
 #include <evengrad/error.hpp>
 #include <evengrad/train.hpp>
@@ -149,13 +151,7 @@ inline std::vector<Layout> layouts() {
 /// The message of the Error that `function` must throw here; "" and a failure when it doesn't.
 template <class Function>
 std::string error_of(Function&& function) {
-    try {
-        function();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return {};
+    return message_of<Error>(std::ref(function));
 }
 
 }  // namespace evengrad::test
